@@ -1,0 +1,15 @@
+"""virtual-kubelet-vch: a Virtual Container Host on vSphere as a virtual node, each of its Pods an instant-cloned VM.
+
+How data flows, and in which module to look:
+
+    Pod bound to node ─ kube ─▶ plan ─▶ lifecycle ─▶ vsphere ─▶ the guest's agent reports (guestinfo)
+                                            ▲                         │
+    API server ◀─ relay_controller ◀─ relay (checks) ◀─ guest.link ◀──┴── feed (what the guest is given)
+    kubectl logs, exec … ─▶ kubelet.server ─▶ spliced to the guest's own kubelet
+
+The core (`plan`, `lifecycle`, `feed`, `relay`, `node`, `addresses`, `guestinfo`) is pure: values in, values out. Three
+narrow seams (`kube`, `vsphere`, `guest`) do the I/O and know nothing of each other. Thin loops on top
+(`pod_controller`, `node_controller`, `collector`) join them; `virtual_node` composes one node, `handlers` is kopf.
+"""
+
+__version__ = "0.1.0"
