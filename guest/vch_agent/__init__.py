@@ -1,0 +1,22 @@
+"""The agent inside a pod VM: the guest kubelet's one-pod API server, and the provider's only way in.
+
+One life, read top to bottom, is the order in which data flows::
+
+    settings ─ files                       paths, ports, platform; whole-file writes
+    guestinfo ─ identity                   what the hypervisor says (vmware-rpctool), parsed
+    pki ─ kubeletconfig                    at boot: local CA, the kubelet's configuration
+    health                                 parent: is the kubelet warm enough to freeze?
+    thaw: entropy, clock, names, nic       after the freeze: become somebody else
+      └─ netlink                           address, route and MAC without an exec
+    keys                                   certificate of this clone, made by a fresh process
+    resources ─ store ─ state              the objects of one pod; watch fan-out; tmpfs copy
+    http_server ─ api_server               what the kubelet talks to (127.0.0.1)
+    frames ─ relay ─ feed                  what the provider talks to: objects in, requests out
+    provider_port ─ splice                 TLS, and bytes through to the kubelet's own API
+    pod_vm                                 one clone: latched identity, refusal, the parts above together
+    phases                                 parent → freeze → thaw → serve
+
+It is not a kubelet and takes no decision about a pod: the real kubelet does, beside it. Python's standard library only.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,45 @@
+"""Who the guest says it is: host name, machine-id, /etc/hosts, /etc/resolv.conf.
+
+With host networking (the pod's, inside its own VM) these are what the containers see: the kubelet copies /etc/hosts and
+resolves by /etc/resolv.conf.
+"""
+
+import hashlib
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from . import files
+from .identity import Identity
+
+_READABLE = 0o644
+
+
+def machine_id(clone_id: str) -> str:
+    """The machine-id of a clone: fixed for its life, a reboot included."""
+    return hashlib.sha256(f"machine-id:{clone_id}".encode()).hexdigest()[:32]
+
+
+def hosts(identity: Identity) -> str:
+    """/etc/hosts as the kubelet writes it for a pod, plus the pod's own name."""
+    return (
+        "127.0.0.1\tlocalhost\n"
+        "::1\tlocalhost ip6-localhost ip6-loopback\n"
+        f"{identity.address.ip}\t{identity.hostname}\n"
+    )
+
+
+def resolv_conf(identity: Identity) -> str:
+    """/etc/resolv.conf; empty without name servers, so that nothing of the parent's shows."""
+    return "".join(f"nameserver {server}\n" for server in identity.nameservers)
+
+
+def adopt(
+    identity: Identity, etc: Path, set_hostname: Callable[[str], None] = socket.sethostname
+) -> None:
+    """Take the clone's names. Idempotent. Raises OSError."""
+    set_hostname(identity.hostname)
+    files.write(etc / "hostname", f"{identity.hostname}\n", _READABLE)
+    files.write(etc / "machine-id", f"{machine_id(identity.clone_id)}\n", 0o444)
+    files.write(etc / "hosts", hosts(identity), _READABLE)
+    files.write(etc / "resolv.conf", resolv_conf(identity), _READABLE)
