@@ -1,7 +1,7 @@
 """The VirtualContainerHost as the API server stores it: the models that `crds/` is generated from.
 
 One source for schema and parser: `python -m provider.crd` (neighbour) turns these models into the CRD, and a test holds
-both together. Rules that span fields are CEL rules in `crd`; the API server enforces them, so code here may assume them.
+both together. Rules that span fields are CEL rules in `crd`; the API server enforces them, so code here assumes them.
 """
 
 from enum import StrEnum
