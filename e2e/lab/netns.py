@@ -1,0 +1,114 @@
+"""The network namespace of a laboratory: loopback, one bridge for guests and virtual nodes, and no way out.
+
+Programs enter it with `nsenter --net`, not with `ip netns exec`: the latter also takes a mount namespace with a fresh
+/sys, which hides the cgroup file systems that runc and the kubelet need.
+"""
+
+import ctypes
+import os
+import subprocess
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from e2e.lab.errors import LabError
+
+BRIDGE = "vch0"
+GATEWAY = "10.77.0.1"
+PREFIX_LENGTH = 24
+GUESTS = "10.77.0.16-10.77.0.250"
+
+_FOLDER = Path("/run/netns")
+_CLONE_NEWNET = 0x40000000
+T = TypeVar("T")
+
+
+def path(name: str) -> Path:
+    return _FOLDER / name
+
+
+def exists(name: str) -> bool:
+    return path(name).exists()
+
+
+def create(name: str, node_addresses: Sequence[str], reserved_ports: Sequence[int] = ()) -> None:
+    """The namespace with its bridge; what is there already is kept."""
+    if not exists(name):
+        _ip("netns", "add", name)
+    _ip("-n", name, "link", "set", "lo", "up")
+    if not _has_link(name, BRIDGE):
+        _ip("-n", name, "link", "add", BRIDGE, "type", "bridge")
+    for address in (GATEWAY, *node_addresses):
+        _ip("-n", name, "address", "replace", f"{address}/{PREFIX_LENGTH}", "dev", BRIDGE)
+    _ip("-n", name, "link", "set", BRIDGE, "up")
+    if reserved_ports:
+        # An outgoing connection must not take the port that the API server is about to listen on.
+        ports = ",".join(str(port) for port in reserved_ports)
+        inside(name, lambda: Path("/proc/sys/net/ipv4/ip_local_reserved_ports").write_text(ports))
+
+
+def delete(name: str) -> None:
+    """Ends the namespace. The kernel takes its devices with it once the last process has left."""
+    if exists(name):
+        _ip("netns", "delete", name)
+
+
+def processes(name: str) -> list[int]:
+    """The processes that are in the namespace (not those in namespaces that were made from it)."""
+    if not exists(name):
+        return []
+    listed = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True, check=False)
+    return [int(pid) for pid in listed.stdout.split()]
+
+
+def command(name: str, argv: Sequence[str]) -> list[str]:
+    """`argv`, to be run in the namespace; the process ID is that of the program itself, since nsenter becomes it."""
+    return ["nsenter", f"--net={path(name)}", "--", *argv]
+
+
+def enter(name: str) -> None:
+    """Moves the calling thread, and those that it starts from now on, into the namespace."""
+    descriptor = os.open(path(name), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        enter_descriptor(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def enter_descriptor(descriptor: int) -> None:
+    """The same for a namespace that is held open."""
+    libc = ctypes.CDLL(None, use_errno=True)  # os.setns came with Python 3.12
+    if libc.setns(descriptor, _CLONE_NEWNET) != 0:
+        raise LabError(f"cannot enter the network namespace: {os.strerror(ctypes.get_errno())}")
+
+
+def inside(name: str, work: Callable[[], T]) -> T:
+    """`work()`, called in the namespace; sockets that it makes stay there."""
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            enter(name)
+            results.append(work())
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return results[0]
+
+
+def _has_link(name: str, link: str) -> bool:
+    shown = subprocess.run(["ip", "-n", name, "link", "show", link], capture_output=True, check=False)
+    return shown.returncode == 0
+
+
+def _ip(*arguments: str) -> None:
+    done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise LabError(f"ip {' '.join(arguments)}: {done.stderr.strip()}; the laboratory needs root (CAP_NET_ADMIN)")
