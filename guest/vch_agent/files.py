@@ -36,3 +36,9 @@ def read(path: Path) -> str | None:
         return path.read_text()
     except FileNotFoundError:
         return None
+
+
+def private_folder(path: Path) -> Path:
+    """Make a folder that is root's alone, if it is not there."""
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return path

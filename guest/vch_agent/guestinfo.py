@@ -60,4 +60,4 @@ class GuestInfo:
 
     async def freeze(self) -> None:
         """Stop here until this is a clone. Returns in every clone, never in the parent. Raises ProgramFailed."""
-        await process.check([self._rpctool, "instantclone.freeze"], timeout=None)
+        await process.check([self._rpctool, "instantclone.freeze"], within=None)

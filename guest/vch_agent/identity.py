@@ -53,7 +53,7 @@ class Identity:
 
 
 def same_clone(latched: Identity, value: dict[str, Any] | None) -> bool:
-    """Whether guestinfo still speaks of the clone that we are. An absent value is no contradiction: nobody clears it."""
+    """Whether guestinfo still speaks of the clone that we are. An absent value does not contradict."""
     return value is None or value.get("cloneId") == latched.clone_id
 
 

@@ -34,7 +34,7 @@ async def obtain(openssl: str, folder: Path, identity: Identity) -> ServingKey:
     key, cert, owner = folder / "tls.key", folder / "tls.crt", folder / "clone-id"
     stored = files.read(owner)
     if stored is None:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        files.private_folder(folder)
         extensions = [f"subjectAltName=IP:{identity.address.ip}", "extendedKeyUsage=serverAuth"]
         await pki.self_signed(openssl, key, cert, f"/CN={identity.uid}", extensions)
         files.write(owner, identity.clone_id)  # last: a crash before it makes a new key, which nobody has pinned

@@ -1,7 +1,7 @@
 """The guest kubelet's configuration, written at every boot: who its API server is, and what it must leave alone.
 
 Values only come from `settings`, the virtual node's name and the files of `pki`; the pod has no say in it. The command
-line goes to `/run/vch/kubelet.env` (`KUBELET_ARGS=…`), which both kubelet.service and the simulator's native guest read.
+line goes to `/run/vch/kubelet.env` (`KUBELET_ARGS=…`), read by kubelet.service and by the simulator's native guest.
 """
 
 import json

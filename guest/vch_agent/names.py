@@ -23,9 +23,7 @@ def machine_id(clone_id: str) -> str:
 def hosts(identity: Identity) -> str:
     """/etc/hosts as the kubelet writes it for a pod, plus the pod's own name."""
     return (
-        "127.0.0.1\tlocalhost\n"
-        "::1\tlocalhost ip6-localhost ip6-loopback\n"
-        f"{identity.address.ip}\t{identity.hostname}\n"
+        f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n{identity.address.ip}\t{identity.hostname}\n"
     )
 
 
@@ -34,9 +32,7 @@ def resolv_conf(identity: Identity) -> str:
     return "".join(f"nameserver {server}\n" for server in identity.nameservers)
 
 
-def adopt(
-    identity: Identity, etc: Path, set_hostname: Callable[[str], None] = socket.sethostname
-) -> None:
+def adopt(identity: Identity, etc: Path, set_hostname: Callable[[str], None] = socket.sethostname) -> None:
     """Take the clone's names. Idempotent. Raises OSError."""
     set_hostname(identity.hostname)
     files.write(etc / "hostname", f"{identity.hostname}\n", _READABLE)

@@ -57,7 +57,7 @@ async def make_local(openssl: str, folder: Path) -> LocalPKI:
     complete = folder / "complete"
     if complete.exists():
         return pki
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    files.private_folder(folder)
     ca_key = folder / "ca.key"
     ca = ["basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign"]
     await self_signed(openssl, ca_key, pki.ca_cert, "/CN=vch-guest", ca)
@@ -82,9 +82,7 @@ def _config(folder: Path) -> Path:
     return path
 
 
-def _request(
-    openssl: str, config: Path, key: Path, cert: Path, subject: str, extensions: list[str]
-) -> list[str]:
+def _request(openssl: str, config: Path, key: Path, cert: Path, subject: str, extensions: list[str]) -> list[str]:
     command = [openssl, "req", "-x509", "-config", str(config), "-days", _DAYS, "-nodes", "-subj", subject]
     command += ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-keyout", str(key), "-out", str(cert)]
     for extension in extensions:

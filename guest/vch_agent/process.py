@@ -21,8 +21,8 @@ class ProgramFailed(Exception):
     """A program is missing, ended with a code that is not 0, or did not end in time."""
 
 
-async def run(arguments: Sequence[str], timeout: float | None = 60) -> Result:
-    """Run the program and collect its output (a few kilobytes); `timeout` None waits for ever."""
+async def run(arguments: Sequence[str], within: float | None = 60) -> Result:
+    """Run the program and collect its output (a few kilobytes); `within` None waits for ever."""
     try:
         process = await asyncio.create_subprocess_exec(
             *arguments,
@@ -33,9 +33,9 @@ async def run(arguments: Sequence[str], timeout: float | None = 60) -> Result:
     except OSError as error:
         raise ProgramFailed(f"{arguments[0]} cannot be run: {error}") from error
     try:
-        stdout, stderr = await asyncio.wait_for(process.communicate(), timeout)
+        stdout, stderr = await asyncio.wait_for(process.communicate(), within)
     except TimeoutError:
-        raise ProgramFailed(f"{arguments[0]} did not end within {timeout} s") from None
+        raise ProgramFailed(f"{arguments[0]} did not end within {within} s") from None
     finally:
         if process.returncode is None:
             process.kill()
@@ -45,12 +45,12 @@ async def run(arguments: Sequence[str], timeout: float | None = 60) -> Result:
     return Result(code, stdout.decode(errors="replace"), stderr.decode(errors="replace"))
 
 
-async def check(arguments: Sequence[str], timeout: float | None = 60) -> str:
+async def check(arguments: Sequence[str], within: float | None = 60) -> str:
     """Run the program; its standard output.
 
     Raises ProgramFailed with the last line it said on standard error.
     """
-    result = await run(arguments, timeout)
+    result = await run(arguments, within)
     if result.code != 0:
         said = (result.stderr.strip() or result.stdout.strip()).splitlines()
         raise ProgramFailed(f"{arguments[0]} ended with {result.code}: {said[-1] if said else 'no message'}")

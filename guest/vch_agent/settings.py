@@ -68,19 +68,20 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
             raise ValueError(f"{name}={value!r} is not a port (1-65535)")
         return int(value)
 
+    defaults = Settings()
     platform = environment.get("VCH_PLATFORM") or Platform.VM
     if platform not in list(Platform):
         raise ValueError(f"VCH_PLATFORM={platform!r}: use one of {', '.join(Platform)}")
     return Settings(
         root=Path(environment.get("VCH_ROOT") or "/"),
         platform=Platform(platform),
-        rpctool=environment.get("VCH_RPCTOOL") or Settings.rpctool,
-        openssl=environment.get("VCH_OPENSSL") or Settings.openssl,
+        rpctool=environment.get("VCH_RPCTOOL") or defaults.rpctool,
+        openssl=environment.get("VCH_OPENSSL") or defaults.openssl,
         nic=environment.get("VCH_NIC", ""),
         cgroup_root=environment.get("VCH_CGROUP_ROOT", ""),
-        api_port=port("VCH_API_PORT", Settings.api_port),
-        kubelet_port=port("VCH_KUBELET_PORT", Settings.kubelet_port),
-        kubelet_healthz_port=port("VCH_KUBELET_HEALTHZ_PORT", Settings.kubelet_healthz_port),
-        provider_port=port("VCH_PROVIDER_PORT", Settings.provider_port),
-        containerd_socket=environment.get("VCH_CONTAINERD_SOCKET") or Settings.containerd_socket,
+        api_port=port("VCH_API_PORT", defaults.api_port),
+        kubelet_port=port("VCH_KUBELET_PORT", defaults.kubelet_port),
+        kubelet_healthz_port=port("VCH_KUBELET_HEALTHZ_PORT", defaults.kubelet_healthz_port),
+        provider_port=port("VCH_PROVIDER_PORT", defaults.provider_port),
+        containerd_socket=environment.get("VCH_CONTAINERD_SOCKET") or defaults.containerd_socket,
     )

@@ -1,0 +1,40 @@
+"""`python3 -m vch_agent`: log to standard error, live until SIGTERM."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+
+from . import phases, settings
+from .process import ProgramFailed
+
+
+def main() -> int:
+    """Run the agent; 0 after SIGTERM."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    os.umask(0o077)
+    try:
+        found = settings.from_environment()
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    try:
+        with contextlib.suppress(asyncio.CancelledError):
+            asyncio.run(_until_terminated(found))
+    except (OSError, ProgramFailed, ValueError) as error:
+        logging.getLogger("vch_agent").error("%s: %s", type(error).__name__, error)
+        return 1
+    return 0
+
+
+async def _until_terminated(found: settings.Settings) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    await phases.run(found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,235 @@
+"""The guest kubelet's API server: one pod, its node, and what they name.
+
+Three answers: from the `store` (list, watch, get), from the cluster by the `relay` (status, events, tokens, delete), or
+made up here because it concerns this guest alone (its Node's status, Lease, CSINode, events about the Node).
+"""
+
+import asyncio
+import base64
+import hmac
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+from . import discovery, selectors, status
+from .http_server import HTTPError, Request, Response
+from .pod_objects import PodObjects
+from .relay import Relay, Unavailable, Verb
+from .resources import CSI_NODES, LEASES, NODES, PODS, Resource, Source, Target, parse_path
+from .store import Expired, Object, Watcher
+
+INITIAL_EVENTS_END = "k8s.io/initial-events-end"
+
+_HOLD = 10.0
+"""Seconds a request about unknown objects waits for the snapshot before 503: sooner served than after a back-off."""
+_LOCAL = (LEASES, CSI_NODES)
+_RELAYED: dict[tuple[str, str, str], Verb] = {
+    ("PATCH", "pods", "status"): Verb.PATCH_STATUS,
+    ("DELETE", "pods", ""): Verb.DELETE_POD,
+    ("POST", "events", ""): Verb.CREATE_EVENT,
+    ("PATCH", "events", ""): Verb.PATCH_EVENT,
+    ("POST", "serviceaccounts", "token"): Verb.CREATE_TOKEN,
+}
+
+
+def bearer(token: str) -> Callable[[dict[str, str]], bool]:
+    """An authorizer for the kubelet's token, as `Bearer` or as the password of `Basic` (see `kubeletconfig`)."""
+    basic = base64.b64encode(f"kubelet:{token}".encode()).decode()
+    accepted = [f"Bearer {token}".encode(), f"Basic {basic}".encode()]
+
+    def authorized(headers: dict[str, str]) -> bool:
+        given = headers.get("authorization", "").encode("latin-1")
+        return any([hmac.compare_digest(given, wanted) for wanted in accepted])
+
+    return authorized
+
+
+class APIServer:
+    """The handler of `http_server`."""
+
+    def __init__(self, objects: PodObjects, relay: Relay) -> None:
+        self._objects = objects
+        self._store = objects.store
+        self._relay = relay
+        self.kubelet_version = ""
+        """From the kubelet's User-Agent."""
+        self.refused = False
+        """Set for good when this clone may not serve."""
+
+    async def handle(self, request: Request) -> Response:
+        """Answer one request. Raises HTTPError."""
+        self._note_version(request)
+        if self.refused:
+            raise HTTPError(503, "this virtual machine is a clone of a clone and does not serve")
+        target = parse_path(request.path)
+        if target is None:
+            return _discovery(request)
+        verb = _RELAYED.get((request.method, target.plural, target.subresource))
+        if verb is not None and target.api_version == "v1":
+            return await self._relayed(verb, request, target)
+        resource = target.resource
+        if resource is None:
+            raise HTTPError(404, f"{request.path}: a pod VM does not serve this resource")
+        if resource is NODES and request.method in ("PATCH", "PUT"):
+            return self._node_status(request, target)
+        if request.method != "GET":
+            if resource in _LOCAL:
+                return self._local(resource, request, target)
+            raise HTTPError(405, f"{request.method} of {target.plural} is not served in a pod VM")
+        if target.subresource:
+            raise HTTPError(404, f"{request.path}: no such subresource here")
+        await self._until_known(resource)
+        if target.name:
+            return self._get(resource, target)
+        return self._list_or_watch(resource, request, target)
+
+    def _note_version(self, request: Request) -> None:
+        product, _, rest = request.headers.get("user-agent", "").partition("/")
+        if product == "kubelet":
+            self.kubelet_version = rest.partition(" ")[0]
+
+    async def _until_known(self, resource: Resource) -> None:
+        """Empty is not unknown: no answer about the pod before the provider's (see `pod_objects`)."""
+        if resource.source is not Source.FED or resource is NODES or self._objects.known.is_set():
+            return
+        try:
+            await asyncio.wait_for(self._objects.known.wait(), _HOLD)
+        except TimeoutError:
+            raise _retry("the provider has not said yet what runs here") from None
+
+    def _get(self, resource: Resource, target: Target) -> Response:
+        value = self._store.get(resource, target.namespace, target.name)
+        if value is None:
+            raise HTTPError(404, f'{target.plural} "{target.name}" not found')
+        return Response(200, value)
+
+    def _list_or_watch(self, resource: Resource, request: Request, target: Target) -> Response:
+        query = request.query
+        try:
+            selector = selectors.compile_selector(
+                target.namespace, query.get("fieldSelector", ""), query.get("labelSelector", "")
+            )
+        except ValueError as error:
+            raise HTTPError(400, str(error)) from error
+        if query.get("watch") not in ("1", "true"):
+            return Response(200, self._list(resource, selector))
+        initial = query.get("sendInitialEvents") == "true"
+        since = query.get("resourceVersion", "")
+        try:
+            watcher, values = self._store.watch(resource, selector, None if initial or since in ("", "0") else since)
+        except Expired as error:
+            return Response(200, stream=_expired(str(error)))
+        return Response(200, stream=self._events(resource, watcher, values, bookmark=initial))
+
+    def _list(self, resource: Resource, selector: selectors.Selector) -> Object:
+        return {
+            "apiVersion": resource.api_version,
+            "kind": f"{resource.kind}List",
+            "metadata": {"resourceVersion": self._store.version(resource)},
+            "items": self._store.select(resource, selector),
+        }
+
+    async def _events(
+        self, resource: Resource, watcher: Watcher, initial: list[Object], *, bookmark: bool
+    ) -> AsyncGenerator[Any, None]:
+        """timeoutSeconds is not honoured: on loopback a watch that lives for ever is seen to end when it ends."""
+        version = self._store.version(resource)
+        try:
+            for value in initial:
+                yield {"type": "ADDED", "object": value}
+            if bookmark:
+                metadata = {"resourceVersion": version, "annotations": {INITIAL_EVENTS_END: "true"}}
+                value = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata}
+                yield {"type": "BOOKMARK", "object": value}
+            async for kind, value in watcher:
+                yield {"type": kind, "object": value}
+        finally:
+            self._store.unwatch(resource, watcher)
+
+    async def _relayed(self, verb: Verb, request: Request, target: Target) -> Response:
+        body = _body(request)
+        if verb is Verb.CREATE_EVENT and body.get("involvedObject", {}).get("kind") != "Pod":
+            return Response(201, body)  # about the guest's own Node: nobody's business outside
+        try:
+            code, value = await self._relay.request(
+                verb, target.namespace, target.name, request.headers.get("content-type", ""), body
+            )
+        except Unavailable as error:
+            raise _retry(str(error)) from error
+        if verb is Verb.PATCH_STATUS and code == 200 and isinstance(value, dict):
+            self._objects.status_patched(value)  # else the next patch would be computed against a stale status
+        headers = {"Retry-After": "1"} if code in (429, 503) else {}
+        return Response(code, value, headers=headers)
+
+    def _node_status(self, request: Request, target: Target) -> Response:
+        conditions = _body(request).get("status", {}).get("conditions") or ()
+        for condition in conditions:
+            if condition.get("type") == "Ready" and "status" in condition:
+                self._objects.node_is_ready(condition["status"] == "True")
+        return self._get(NODES, target)
+
+    def _local(self, resource: Resource, request: Request, target: Target) -> Response:
+        """Lease and CSINode: kept for the kubelet, which alone reads them."""
+        if request.method == "DELETE":
+            self._store.remove(resource, target.namespace, target.name)
+            return Response(200, {"apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Success"})
+        value = _body(request)
+        name = target.name or value.get("metadata", {}).get("name", "")
+        old = self._store.get(resource, target.namespace, name)
+        match request.method:
+            case "POST" if old is not None:
+                raise HTTPError(409, f'{target.plural} "{name}" already exists')
+            case "PATCH" | "PUT" if old is None:
+                raise HTTPError(404, f'{target.plural} "{name}" not found')
+            case "PATCH":
+                value = merge(old, value)
+        metadata = {**value.get("metadata", {}), "name": name, "resourceVersion": None}
+        metadata.setdefault("uid", f"vch-{target.plural}-{name}")
+        if target.namespace:
+            metadata["namespace"] = target.namespace
+        value = {**value, "apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata}
+        return Response(201 if request.method == "POST" else 200, self._store.put(resource, value))
+
+    def pods_watched(self) -> bool:
+        """Whether the kubelet waits for its pod: it has listed once and watches."""
+        return self._store.watched(PODS)
+
+
+def merge(old: Any, patch: Any) -> Any:
+    """RFC 7396; enough for the annotations the kubelet patches on its CSINode."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(old) if isinstance(old, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge(merged.get(key), value)
+    return merged
+
+
+async def _expired(message: str) -> AsyncGenerator[Any, None]:
+    yield {"type": "ERROR", "object": status.failure(410, message)}
+
+
+def _body(request: Request) -> dict[str, Any]:
+    if not request.body:
+        return {}
+    try:
+        value = request.json()
+    except ValueError as error:
+        raise HTTPError(400, f"body is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise HTTPError(400, "body must be a JSON object")
+    return value
+
+
+def _retry(message: str) -> HTTPError:
+    # client-go repeats a request by itself when a 5xx carries Retry-After.
+    return HTTPError(503, message, headers={"Retry-After": "1"})
+
+
+def _discovery(request: Request) -> Response:
+    value = discovery.document(request.path) if request.method == "GET" else None
+    if value is None:
+        raise HTTPError(404, f"{request.path}: not served in a pod VM")
+    return Response(200, value)

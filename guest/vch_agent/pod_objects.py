@@ -1,0 +1,159 @@
+"""From the provider's feed to what the kubelet sees: order, and the few fields that the guest itself decides.
+
+The kubelet must never see an empty Pod list by mistake: *empty is not unknown*. Until the first snapshot (or the tmpfs
+copy of one, see `state`) `known` is not set and the API server answers nothing about fed kinds.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from . import resources
+from .resources import NODES, PODS, RUNTIME_CLASSES, SERVICES, Resource, Source
+from .store import Object, Store
+
+log = logging.getLogger(__name__)
+
+_BEFORE_PODS = (NODES, SERVICES, RUNTIME_CLASSES)
+"""Kinds that the kubelet reads from a cache of its own when a Pod arrives: a Node without its labels would make it
+reject the Pod for good (NodeAffinity), missing Services leave out KUBERNETES_SERVICE_HOST."""
+_SETTLES_WITHIN = 5.0
+FED = tuple(resource for resource in resources.ALL if resource.source is Source.FED)
+
+
+class PodObjects:
+    """The fed part of a store. `changed` is called after every change, so that it can be persisted."""
+
+    def __init__(self, store: Store, changed: Callable[[], None] = lambda: None) -> None:
+        self.store = store
+        self.known = asyncio.Event()
+        self.ready = False
+        """What the kubelet last said of its own node; kept in the Node it reads, so that it need not say it again."""
+        self._changed = changed
+
+    async def snapshot(self, values: Iterable[Any]) -> None:
+        """Replace everything. Pods come last, when the kubelet has seen what it judges them by.
+
+        Raises ValueError naming what is wrong; nothing is changed then.
+        """
+        wanted: dict[Resource, list[Object]] = {resource: [] for resource in FED}
+        for value in values:
+            resource = _fed(value)
+            wanted[resource].append(self._adapted(resource, value))
+        settling = []
+        for resource in FED:
+            if resource is not PODS:
+                version = self.store.version(resource)
+                self._replace(resource, wanted[resource])
+                if resource in _BEFORE_PODS and self.store.version(resource) != version:
+                    settling.append(self.store.settle(resource, _SETTLES_WITHIN))
+        if not all(await asyncio.gather(*settling)):
+            log.warning("the kubelet did not confirm its Node and Services within %.0f s", _SETTLES_WITHIN)
+        self._replace(PODS, wanted[PODS])
+        self.known.set()
+        self._changed()
+
+    def apply(self, value: Any) -> None:
+        """Add or replace one object; an older version of a Pod than the one stored is dropped. Raises ValueError."""
+        resource = _fed(value)
+        self._put(resource, self._adapted(resource, value))
+        self._changed()
+
+    def status_patched(self, pod: Object) -> None:
+        """The cluster's answer to a status patch; a Pod that was taken away meanwhile stays away."""
+        stored = self.store.get(PODS, *resources.key_of(pod))
+        if stored is not None and _same_life(stored, pod):
+            self.apply({"apiVersion": "v1", "kind": "Pod", **pod})
+
+    def remove(self, value: Any) -> None:
+        """Take one object away, if it is the one named (its UID, when given). Raises ValueError."""
+        resource = _fed(value)
+        namespace, name = resources.key_of(value)
+        old = self.store.get(resource, namespace, name)
+        uid = value["metadata"].get("uid")
+        if old is None or (uid and old["metadata"].get("uid") not in (None, uid)):
+            return
+        self.store.remove(resource, namespace, name)
+        self._changed()
+
+    def own_node(self, name: str, address: str) -> None:
+        """A Node of our own for the kubelet to start with; the provider's replaces it."""
+        node = {
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": {"name": name, "uid": f"vch-{name}", "labels": {"kubernetes.io/hostname": name}},
+            "spec": {},
+            "status": {
+                "addresses": [{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": name}],
+                "capacity": {"cpu": "1", "memory": "1Gi", "pods": "1"},
+                "allocatable": {"cpu": "1", "memory": "1Gi", "pods": "1"},
+            },
+        }
+        self.store.put(NODES, self._adapted(NODES, node))
+
+    def node_is_ready(self, ready: bool) -> None:
+        """The kubelet patched its node's status."""
+        if ready == self.ready:
+            return
+        self.ready = ready
+        for node in self.store.all(NODES):
+            self.store.put(NODES, self._adapted(NODES, node))
+
+    def exported(self) -> list[Object]:
+        """All fed objects, for `state`."""
+        return [value for resource in FED for value in self.store.all(resource)]
+
+    def restore(self, values: Iterable[Object]) -> None:
+        """Take back what `exported` gave before the agent's restart."""
+        kept: dict[Resource, list[Object]] = {}
+        for value in values:
+            kept.setdefault(_fed(value), []).append(value)
+        for resource, objects in kept.items():
+            self.store.restore(resource, objects)
+        self.known.set()
+
+    def _replace(self, resource: Resource, values: list[Object]) -> None:
+        keep = {resources.key_of(value) for value in values}
+        for old in self.store.all(resource):
+            if resources.key_of(old) not in keep:
+                self.store.remove(resource, *resources.key_of(old))
+        for value in values:
+            self._put(resource, value)
+
+    def _put(self, resource: Resource, value: Object) -> None:
+        old = self.store.get(resource, *resources.key_of(value))
+        if old is not None and resource is not NODES and _same_life(old, value) and _version(value) < _version(old):
+            return  # the feed's watch lags behind the reply to a status patch
+        self.store.put(resource, value)
+
+    def _adapted(self, resource: Resource, value: Object) -> Object:
+        resources.key_of(value)
+        if resource is PODS:
+            # One pod, one VM: until pod networks exist the pod has the VM's network.
+            return {**value, "spec": {**value.get("spec", {}), "hostNetwork": True}}
+        if resource is NODES:
+            status = value.get("status", {})
+            conditions = [known for known in status.get("conditions") or () if known.get("type") != "Ready"]
+            conditions.append({"type": "Ready", "status": "True" if self.ready else "False", "reason": "Kubelet"})
+            metadata = {**value["metadata"], "resourceVersion": None}  # synthetic: the store counts
+            return {**value, "metadata": metadata, "status": {**status, "conditions": conditions}}
+        return value
+
+
+def _fed(value: Any) -> Resource:
+    if not isinstance(value, dict):
+        raise ValueError(f"object: a JSON object is required, not {type(value).__name__}")
+    resource = resources.of_object(value)
+    if resource is None or resource.source is not Source.FED:
+        raise ValueError(f"object: {value.get('apiVersion')} {value.get('kind')} is not fed to a guest")
+    return resource
+
+
+def _same_life(one: Object, other: Object) -> bool:
+    return bool(one["metadata"].get("uid") == other["metadata"].get("uid"))
+
+
+def _version(value: Object) -> int:
+    version = str(value["metadata"].get("resourceVersion") or "")
+    return int(version) if version.isdecimal() else 0

@@ -1,0 +1,180 @@
+"""One virtual machine: the store, the API server and the provider's port together, and the right to serve.
+
+A clone serves exactly the identity it latched first. If guestinfo speaks of another one later, this running machine was
+itself cloned: it refuses, for good. (Its containers are copies of another pod's; the provider destroys the VM.)
+"""
+
+import asyncio
+import logging
+import os
+import ssl
+import uuid
+from typing import Any
+
+from . import clock, files, guestinfo, identity, kubeletconfig, names, pki, splice
+from .api_server import APIServer, bearer
+from .feed import Feed, Refusal, Welcome
+from .guestinfo import GuestInfo
+from .http_server import HTTPServer
+from .identity import Identity, Phase
+from .keys import ServingKey
+from .pki import LocalPKI
+from .pod_objects import PodObjects
+from .process import ProgramFailed
+from .provider_port import ProviderPort, kubelet_context, server_context
+from .relay import Relay
+from .resources import NODES
+from .settings import Platform, Settings
+from .state import State
+from .store import Store
+
+log = logging.getLogger(__name__)
+
+
+class PodVM:
+    """The parts of the agent that live as long as the process."""
+
+    def __init__(self, settings: Settings, hypervisor: GuestInfo) -> None:
+        self.settings = settings
+        self.hypervisor = hypervisor
+        self.objects = PodObjects(Store(), self._changed)
+        self.relay = Relay()
+        self.api = APIServer(self.objects, self.relay)
+        self.feed = Feed(self.objects, self.relay, self._check)
+        self.refused = asyncio.Event()
+        self.node = ""
+        """The node name that the kubelet was started under."""
+        self._http: HTTPServer | None = None
+        self._pki: LocalPKI | None = None
+        self._identity: Identity | None = None
+        self._boot_id = ""
+        self._state: State | None = None
+        self._port: ProviderPort | None = None
+        self._kubelet_tls: ssl.SSLContext | None = None
+
+    async def serve_kubelet(self, node: str, address: str) -> None:
+        """Answer the kubelet, and write what it starts from. Raises OSError, ProgramFailed."""
+        self.node = node
+        if not self.objects.store.all(NODES):
+            self.objects.own_node(node, address)
+        token_file = self.settings.run / "token"
+        token = files.read(token_file)
+        if token is None:
+            token = os.urandom(32).hex()
+            files.write(token_file, token)
+        self._http = HTTPServer(self.api.handle, bearer(token))
+        await self._http.start("127.0.0.1", self.settings.api_port)
+        self._pki = await pki.make_local(self.settings.openssl, self.settings.run / "pki")
+        kubeletconfig.write(self.settings, self._pki, node, token)
+
+    def latch(self, who: Identity) -> bool:
+        """Be this clone from now on; whether it was already before a restart of the agent.
+
+        Raises Refusal if this machine was another clone before, or has refused before.
+        """
+        latched, refused = self.settings.run / "clone-id", self.settings.run / "refused"
+        before = files.read(latched)
+        if (message := files.read(refused)) is not None:
+            raise Refusal("CloneOfClone", message)
+        if before is not None and before != who.clone_id:
+            raise Refusal("CloneOfClone", f"this machine is clone {before}; guestinfo speaks of {who.clone_id}")
+        self._identity = who
+        self.objects.known.clear()  # empty was right for a parent; of the clone's pod nothing is known yet
+        files.write(latched, who.clone_id)
+        self._state = State(self.settings.run / "state.json", who.clone_id, self.objects.exported)
+        return before is not None
+
+    def restore(self) -> bool:
+        """Take back the objects from before the agent's restart, if there are any."""
+        assert self._state is not None
+        values = self._state.load()
+        if values is None:
+            return False
+        self.objects.restore(values)
+        return True
+
+    def serve_provider(self, key: ServingKey) -> None:
+        """Listen for the provider. Raises OSError."""
+        assert self._identity is not None
+        assert self._pki is not None
+        self._boot_id = self._boot()
+        self._kubelet_tls = kubelet_context(self._pki)
+        self._port = ProviderPort(server_context(key, self._identity), self.feed.serve, self._to_kubelet)
+        self._port.listen(str(self._identity.address.ip), self.settings.provider_port)
+
+    async def report(self, phase: Phase, fingerprint: str = "", message: str = "") -> None:
+        """Tell the provider through guestinfo. Raises ProgramFailed."""
+        assert self._identity is not None
+        who, port = self._identity, self._port.port if self._port else self.settings.provider_port
+        text = identity.report(who.clone_id, phase, fingerprint, str(who.address.ip), port, message)
+        await self.hypervisor.set(guestinfo.REPORT, text)
+
+    async def still_us(self) -> None:
+        """Ask the hypervisor whether we are who we were. Raises Refusal (having refused) and ProgramFailed."""
+        assert self._identity is not None
+        value = await self.hypervisor.get_object(guestinfo.IDENTITY)
+        if not identity.same_clone(self._identity, value):
+            assert value is not None
+            other = str(value.get("cloneId"))
+            message = f"this machine is clone {self._identity.clone_id}; guestinfo speaks of {other}"
+            await self.refuse(message, clone_id=other)
+            raise Refusal("CloneOfClone", message)
+
+    async def refuse(self, message: str, clone_id: str = "") -> None:
+        """Never serve again: not the kubelet, not the provider, not after a restart."""
+        log.error("refusing to serve: %s", message)
+        self.api.refused = True
+        self.objects.known.clear()
+        files.write(self.settings.run / "refused", message)
+        self.objects.store.close()
+        if self._state is not None:
+            self._state.forget()
+            self._state = None
+        address = str(self._identity.address.ip) if self._identity else ""
+        text = identity.report(clone_id, Phase.REFUSED, "", address, 0, message)
+        try:
+            await self.hypervisor.set(guestinfo.REPORT, text)
+        except ProgramFailed as error:
+            log.error("the refusal could not be reported: %s", error)
+        self.refused.set()
+
+    async def close(self) -> None:
+        """Stop listening, cut connections."""
+        if self._port is not None:
+            await self._port.close()
+        if self._http is not None:
+            await self._http.close()
+
+    def _changed(self) -> None:
+        if self._state is not None and self.objects.known.is_set():
+            self._state.changed()
+
+    async def _check(self, hello: dict[str, Any]) -> Welcome:
+        assert self._identity is not None
+        who = self._identity
+        try:
+            await self.still_us()
+        except (ProgramFailed, ValueError) as error:
+            raise Refusal("IdentityUnknown", f"guestinfo could not be read: {error}") from error
+        if (hello.get("podUID"), hello.get("cloneId")) != (who.uid, who.clone_id):
+            # A provider that dialled the wrong machine. That is no reason for the right pod to stop.
+            raise Refusal("WrongPod", f"this is clone {who.clone_id} of pod {who.uid}")
+        told = hello.get("time")
+        if self.settings.platform is Platform.VM and isinstance(told, int | float):
+            clock.step(told, forward_only=False)
+        return Welcome(who.uid, self.api.kubelet_version, names.machine_id(who.clone_id), self._boot_id)
+
+    async def _to_kubelet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.refused.is_set():
+            return
+        assert self._kubelet_tls is not None
+        await splice.splice((reader, writer), await splice.kubelet(self._kubelet_tls, self.settings.kubelet_port))
+
+    def _boot(self) -> str:
+        """An id of this boot or thaw: the kernel's own boot_id is the parent's in every clone."""
+        path = self.settings.run / "boot-id"
+        boot_id = files.read(path)
+        if boot_id is None:
+            boot_id = str(uuid.UUID(bytes=os.urandom(16), version=4))
+            files.write(path, boot_id)
+        return boot_id

@@ -1,0 +1,67 @@
+"""After the freeze, or at the boot of a clone: become the machine that the identity names.
+
+In this order, because each step needs the ones before: random numbers, clock (`first`, before any key is made or any
+time is told), then names, network card and certificate (`settle_in`, side by side). `Machine` gathers every effect on
+the machine, so that tests can watch the order.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import clock, entropy, guestinfo, keys, names, nic
+from .guestinfo import GuestInfo
+from .identity import Identity
+from .keys import ServingKey
+from .settings import Platform, Settings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What the thaw does to the machine."""
+
+    reseed: Callable[[bytes], None] = entropy.reseed
+    step_clock: Callable[..., float] = clock.step
+    adopt_names: Callable[[Identity, Path], None] = names.adopt
+    rebind_nic: Callable[[Path], bool] = nic.rebind_vmxnet3
+    configure_nic: Callable[..., Awaitable[Any]] = nic.configure
+
+
+def first(machine: Machine, settings: Settings, identity: Identity, *, restarted: bool) -> None:
+    """Random numbers, then the clock. Raises OSError.
+
+    After a restart of the agent alone the identity's time is long past and its seed used: nothing is done.
+    """
+    if restarted:
+        return
+    try:
+        machine.reseed(identity.seed)
+    except PermissionError:
+        if settings.platform is not Platform.NATIVE:
+            raise  # a clone whose random numbers are its siblings' must not go on
+        log.warning("the random pool is the host's and not ours to reseed")
+    if settings.platform is Platform.VM:
+        # Forward only: at a later boot the identity's time is the past, and the machine's own clock is right.
+        by = machine.step_clock(identity.time, forward_only=True)
+        log.info("clock stepped by %.3f s", by)
+
+
+async def settle_in(
+    machine: Machine, settings: Settings, hypervisor: GuestInfo, identity: Identity, *, thawed: bool
+) -> ServingKey:
+    """Names, network and key. Raises OSError, NoInterface, ForeignDisk, ProgramFailed."""
+    key = asyncio.create_task(keys.obtain(settings.openssl, settings.lib, identity))
+    try:
+        machine.adopt_names(identity, settings.etc)
+        mac = await hypervisor.get(guestinfo.MAC)
+        if mac is None and thawed:
+            machine.rebind_nic(settings.root)
+        await machine.configure_nic(identity.address, identity.gateway, mac, settings.nic)
+        return await key
+    finally:
+        key.cancel()
