@@ -66,8 +66,6 @@ def configuration(settings: Settings, pki: LocalPKI) -> dict[str, Any]:
         config |= {
             "cgroupDriver": "cgroupfs",
             "oomScoreAdj": 0,  # lowering it needs CAP_SYS_RESOURCE, which a shared host may not give
-            # Sysctls and oom_score_adj belong to the host: failing to write them is no error with this gate.
-            "featureGates": {"KubeletInUserNamespace": True},
         }
         if settings.cgroup_root:
             config["cgroupRoot"] = settings.cgroup_root

@@ -8,6 +8,7 @@ Selector = Callable[[dict[str, Any]], bool]
 _FIELDS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "metadata.name": lambda value: value["metadata"].get("name"),
     "metadata.namespace": lambda value: value["metadata"].get("namespace"),
+    "spec.clusterIP": lambda value: value.get("spec", {}).get("clusterIP"),  # services: all but headless ones
     "spec.nodeName": lambda value: value.get("spec", {}).get("nodeName"),
 }
 
