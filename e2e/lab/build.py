@@ -5,7 +5,8 @@ The first build of Kubernetes takes about a quarter of an hour on two cores; eve
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from e2e.lab import cache, progress
@@ -13,6 +14,8 @@ from e2e.lab.errors import LabError, tail
 from e2e.lab.paths import Paths
 
 KUBERNETES = "v1.37.2"
+_GOVMOMI = "v0.56.0"
+_IMAGE_BUILDERS = {"qemu": "debian/build.py", "native": "native/build.py"}
 _VERSION = "k8s.io/component-base/version"
 # The version is stamped in as upstream's release builds do: kubectl, the API server and the Node's nodeInfo show it.
 _STAMPS = {"gitVersion": KUBERNETES, "gitMajor": "1", "gitMinor": "37", "gitTreeState": "clean"}
@@ -36,6 +39,62 @@ def kubernetes(paths: Paths) -> Path:
         (folder.parent / f"{folder.name}.log").unlink(missing_ok=True)
 
     return cache.entry(paths.cache, cache.key(f"kubernetes-{KUBERNETES}", source, _LDFLAGS, go_version()), make)
+
+
+def govc(paths: Paths) -> Path:
+    """govmomi's command line."""
+    flags = f"-s -w -X github.com/vmware/govmomi/cli/flags.BuildVersion={_GOVMOMI}"
+    return _tool(paths, "govc", "./govc", flags)
+
+
+def kind(paths: Paths) -> Path:
+    """Kubernetes in Docker."""
+    return _tool(paths, "kind", "sigs.k8s.io/kind", "-s -w")
+
+
+def simulator(paths: Paths) -> Path:
+    """Folder with `vch-simulator` and `vmware-rpctool`."""
+    source = paths.checkout / "e2e" / "simulator"
+
+    def make(folder: Path) -> None:
+        log = folder.parent / f"{folder.name}.log"
+        with progress.step("Building the vCenter simulator"):
+            logged([str(source / "build.sh"), str(folder)], log=log, cwd=source)
+        log.unlink(missing_ok=True)
+
+    return cache.entry(paths.cache, cache.key("simulator", source, go_version()), make)
+
+
+def images(paths: Paths, guests: Iterable[str], kubernetes: Path, simulator: Path) -> dict[str, Path]:
+    """The image of each kind of guest, made by its own builder, which keeps it in the cache itself."""
+    return {guest: _image(paths, guest, kubernetes, simulator) for guest in guests}
+
+
+def _image(paths: Paths, guest: str, kubernetes: Path, simulator: Path) -> Path:
+    builder = paths.checkout / "guest" / _IMAGE_BUILDERS[guest]
+    log = paths.logs / f"image-{guest}.log"
+    with progress.step(f"Guest image for {guest} guests", quiet_under=1):
+        logged(
+            [
+                *(sys.executable, str(builder), "--cache", str(paths.cache)),
+                *("--kubelet", str(kubernetes / "kubelet"), "--rpctool", str(simulator / "vmware-rpctool")),
+            ],
+            log=log,
+            env={"PYTHONPATH": str(paths.checkout)},
+        )
+    return Path(log.read_text().splitlines()[-1])
+
+
+def _tool(paths: Paths, name: str, package: str, flags: str) -> Path:
+    source = paths.checkout / "e2e" / "tools"
+
+    def make(folder: Path) -> None:
+        arguments = ["build", "-trimpath", "-ldflags", flags, "-o", str(folder / name), package]
+        with progress.step(f"Building {name}"):
+            _go(arguments, source, log=folder.parent / f"{folder.name}.log", env={"CGO_ENABLED": "0"})
+        (folder.parent / f"{folder.name}.log").unlink(missing_ok=True)
+
+    return cache.entry(paths.cache, cache.key(name, source, flags, go_version()), make) / name
 
 
 def go_version() -> str:

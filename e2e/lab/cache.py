@@ -45,6 +45,20 @@ def entry(root: Path, key: str, make: Callable[[Path], None]) -> Path:
     return place
 
 
+def entry_in_place(place: Path, make: Callable[[Path], None]) -> Path:
+    """As `entry`, for what cannot be moved once it is made: a marker in the folder says that it is whole."""
+    marker = place / ".complete"
+    if marker.exists():
+        return place
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with locked(place.with_name(f"{place.name}.lock"), waiting_for=place.name):
+        if not marker.exists():
+            shutil.rmtree(place, ignore_errors=True)
+            make(place)
+            marker.touch()
+    return place
+
+
 @contextlib.contextmanager
 def locked(path: Path, *, waiting_for: str) -> Iterator[None]:
     """Holds the lock file; says so when another process has it."""

@@ -55,6 +55,10 @@ class Paths:
         return self.run / "govc.env"
 
     @property
+    def audit_log(self) -> Path:
+        return self.logs / "audit.log"
+
+    @property
     def lab_json(self) -> Path:
         return self.run / "lab.json"
 

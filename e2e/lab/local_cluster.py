@@ -8,14 +8,11 @@ and verifies the other side's against the same CA. Signing of certificate reques
 """
 
 import http.client
-import json
 import ssl
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from e2e.lab import kubeconfig, netns, progress
-from e2e.lab.errors import LabError
+from e2e.lab import kubeconfig, kubectl, netns, progress
 from e2e.lab.paths import Paths
 from e2e.lab.pki import Authority
 from e2e.lab.state import State
@@ -28,7 +25,7 @@ _AUDIT_POLICY = Path(__file__).with_name("audit-policy.yaml")
 
 
 @dataclass(frozen=True, slots=True)
-class ControlPlane:
+class LocalCluster:
     """The control plane of one laboratory."""
 
     paths: Paths
@@ -45,15 +42,14 @@ class ControlPlane:
             self._apiserver(authority)
             self._controllers(authority)
             self._scheduler()
-        self._let_apiserver_use_kubelets()
+        self._grant_kubelets()
 
     def down(self) -> None:
         for name in ("kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd"):
             self.state.stop(name, timeout=15)
 
-    @property
-    def audit_log(self) -> Path:
-        return self.paths.logs / "audit.log"
+    def kubelet_client_ca(self) -> Path:
+        return Authority(self.paths.pki).certificate
 
     def _kubeconfigs(self, authority: Authority) -> None:
         server = f"https://127.0.0.1:{self.port}"
@@ -120,7 +116,7 @@ class ControlPlane:
                 "--enable-admission-plugins=NodeRestriction",
                 "--allow-privileged=true",
             ),
-            *(f"--audit-log-path={self.audit_log}", f"--audit-policy-file={_AUDIT_POLICY}", "--profiling=false"),
+            *(f"--audit-log-path={self.paths.audit_log}", f"--audit-policy-file={_AUDIT_POLICY}", "--profiling=false"),
             port=self.port,
             path="/readyz",
             tls=True,
@@ -150,33 +146,17 @@ class ControlPlane:
             tls=True,
         )
 
-    def _let_apiserver_use_kubelets(self) -> None:
+    def _grant_kubelets(self) -> None:
         """What kubeadm grants too: `kubectl exec` and `logs` come to the kubelet API as this user."""
+        group = "rbac.authorization.k8s.io"
         binding = {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "apiVersion": f"{group}/v1",
             "kind": "ClusterRoleBinding",
             "metadata": {"name": "lab:kube-apiserver:kubelets"},
-            "roleRef": {
-                "apiGroup": "rbac.authorization.k8s.io",
-                "kind": "ClusterRole",
-                "name": "system:kubelet-api-admin",
-            },
-            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": _KUBELET_CLIENT}],
+            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "system:kubelet-api-admin"},
+            "subjects": [{"apiGroup": group, "kind": "User", "name": _KUBELET_CLIENT}],
         }
-        apply(self.paths, json.dumps(binding))
-
-
-def apply(paths: Paths, manifests: str) -> None:
-    """`kubectl apply` of manifests, as the admin."""
-    done = subprocess.run(
-        [str(paths.bin / "kubectl"), f"--kubeconfig={paths.kubeconfig}", "apply", "--filename=-"],
-        input=manifests,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise LabError(f"kubectl apply: {done.stderr.strip()}")
+        kubectl.apply(self.paths, binding)
 
 
 def _get_ok(port: int, path: str, *, tls: bool) -> bool:

@@ -1,0 +1,128 @@
+"""The whole laboratory: brings it up part by part, and takes it down. What runs already is left as it is."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from e2e.lab import build, cluster, leftovers, netns, packages, ports, progress, venv
+from e2e.lab.cluster import Cluster
+from e2e.lab.errors import LabError
+from e2e.lab.paths import Paths
+from e2e.lab.simulator import Simulator
+from e2e.lab.state import State, folders
+from e2e.lab.vch_operator import HOSTS, Operator
+
+
+@dataclass(frozen=True, slots=True)
+class Laboratory:
+    """A laboratory that is up; parts that were not asked for are None."""
+
+    paths: Paths
+    state: State
+    cluster: Cluster
+    simulator: Simulator | None = None
+    operator: Operator | None = None
+
+
+def up(paths: Paths, *, guests: Sequence[str] = ("qemu",), vcenter: bool = True, operator: bool = True) -> Laboratory:
+    """Everything, with a VirtualContainerHost for each kind of guest that is named."""
+    packages.ensure()
+    folders(paths)
+    with _alone(paths):
+        state = State.load(paths)
+        kubernetes = build.kubernetes(paths)
+        _link(paths.bin / "kubectl", kubernetes / "kubectl")
+        programs = build.simulator(paths) if vcenter else None
+        images = build.images(paths, guests, kubernetes, programs) if programs else {}
+        python = venv.ensure(paths) if operator else None
+        cluster.decide(state)
+        _network(paths, state)
+        kube = cluster.provided(paths, state, kubernetes)
+        kube.up()
+        if programs is None:
+            return Laboratory(paths, state, kube)
+        _link(paths.bin / "govc", build.govc(paths))
+        simulator = Simulator(paths, state, programs / "vch-simulator", images)
+        simulator.up()
+        for guest in guests:
+            simulator.create_parent(HOSTS[guest].parent)
+        if python is None:
+            _wait_frozen(simulator, guests)
+            return Laboratory(paths, state, kube, simulator)
+        running = Operator(paths, state, python)
+        running.prepare()
+        running.start(kube)
+        _wait_frozen(simulator, guests)
+        for guest in guests:
+            running.apply_host(HOSTS[guest], simulator)
+        for guest in guests:
+            running.wait_ready(HOSTS[guest])
+        return Laboratory(paths, state, kube, simulator, running)
+
+
+def down(paths: Paths) -> None:
+    """Ends everything of this checkout. Nothing is left but the cache."""
+    if not paths.run.exists() and not paths.state.exists() and not netns.exists(paths.namespace):
+        progress.say("Nothing is up.")
+        return
+    folders(paths)
+    with _alone(paths), progress.step("Stopping"):
+        state = State.load(paths)
+        # The operator first, so that it sees nothing break; the simulator ends its guests itself.
+        for name in ("operator", "simulator"):
+            if not state.stop(name, timeout=60):
+                progress.say(f"{name} did not end when asked to and was killed")
+        if state.facts.get("cluster") == "kind":
+            cluster.provided(paths, state, Path()).down()
+        for name in reversed(list(state.processes)):
+            state.stop(name, timeout=15)
+        leftovers.sweep(paths)
+        shutil.rmtree(paths.state)
+        with contextlib.suppress(OSError):  # another checkout's is still there
+            paths.state.parent.rmdir()
+        shutil.rmtree(paths.run)
+
+
+def _network(paths: Paths, state: State) -> None:
+    """The namespace, and the ports of the machine that lead into it."""
+    if "apiserver_port" not in state.facts:
+        apiserver, vcenter = ports.free(2)
+        state.remember(apiserver_port=apiserver, vcenter_port=vcenter)
+    both = [state.facts["apiserver_port"], state.facts["vcenter_port"]]
+    netns.create(paths.namespace, [host.address for host in HOSTS.values()], reserved_ports=both)
+    ready = paths.state / "forward.ready"
+    if not state.running("forward"):
+        ready.unlink(missing_ok=True)
+    offered = both if state.facts["cluster"] != "kind" else both[1:]
+    argv = [sys.executable, "-m", "e2e.lab.forward", "--into", paths.namespace, "--ready", str(ready)]
+    state.start("forward", [*argv, *map(str, offered)], env=venv.environment(paths), ready=ready.exists)
+
+
+def _wait_frozen(simulator: Simulator, guests: Sequence[str]) -> None:
+    for guest in guests:
+        simulator.wait_frozen(HOSTS[guest].parent)
+
+
+@contextlib.contextmanager
+def _alone(paths: Paths) -> Iterator[None]:
+    """One at a time brings this laboratory up or down."""
+    place = paths.state / "lock"
+    descriptor = os.open(place, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LabError("another process is bringing this laboratory up or down. Remedy: wait for it") from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _link(place: Path, target: Path) -> None:
+    place.unlink(missing_ok=True)
+    place.symlink_to(target)

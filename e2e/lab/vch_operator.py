@@ -1,0 +1,137 @@
+"""The operator as a process of the laboratory, and what it finds in the cluster: CRDs, a Secret, its
+VirtualContainerHosts.
+
+A Deployment in the cluster would not do here: the only nodes that there are, are the ones it makes.
+"""
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from e2e.lab import kubectl, process, progress, simulator, venv
+from e2e.lab.cluster import Cluster, kubelet_serving
+from e2e.lab.paths import Paths
+from e2e.lab.process import Process
+from e2e.lab.simulator import Parent, Simulator
+from e2e.lab.state import State
+
+NAMESPACE = "vch-system"
+_CREDENTIALS = "vcenter-credentials"
+_READY_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A VirtualContainerHost of the laboratory: a parent VM and a share of the bridge's addresses."""
+
+    name: str
+    address: str
+    guests: str
+    parent: Parent
+
+
+HOSTS = {
+    "qemu": Host("vch-qemu", "10.77.0.2", "10.77.0.16-10.77.0.130", Parent("parent-qemu", "qemu", "vch-qemu", 1, 768)),
+    "native": Host(
+        "vch-native", "10.77.0.3", "10.77.0.131-10.77.0.250", Parent("parent-native", "native", "vch-native", 2, 2048)
+    ),
+}
+"""By the kind of guest. Real VMs (`qemu`) are what the demonstration shows; `native` ones are for fast tests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """The operator of one laboratory."""
+
+    paths: Paths
+    state: State
+    python: Path
+
+    def prepare(self) -> None:
+        """The CRDs and the operator's namespace."""
+        for crd in sorted((self.paths.checkout / "crds").glob("*.yaml")):
+            kubectl.run(self.paths, "apply", "--server-side", "--filename", str(crd))
+        kubectl.run(self.paths, "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+        kubectl.apply(self.paths, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+
+    def start(self, cluster: Cluster) -> Process:
+        """Starts the operator if it does not run. It is ready when its VirtualContainerHosts are."""
+        certificate, key = kubelet_serving(self.paths, tuple(host.address for host in HOSTS.values()))
+        settings = {
+            "KUBECONFIG": str(self.paths.kubeconfig),
+            "VCH_KUBECONFIG": str(self.paths.kubeconfig),
+            "VCH_NAMESPACE": NAMESPACE,
+            "VCH_KUBELET_CERTIFICATE": str(certificate),
+            "VCH_KUBELET_KEY": str(key),
+            "VCH_KUBELET_CLIENT_CA": str(cluster.kubelet_client_ca()),
+        }
+        return self.state.start(
+            "operator",
+            [str(self.python), "-m", "provider"],
+            namespace=self.paths.namespace,
+            env={**venv.environment(self.paths), **settings},
+        )
+
+    def stop(self) -> bool:
+        """Ends it as a Deployment would. True if it went when it was asked to."""
+        return self.state.stop("operator", timeout=30)
+
+    def kill(self) -> None:
+        """Ends it as a crash would."""
+        running = self.state.running("operator")
+        if running:
+            process.kill(running)
+
+    def apply_host(self, host: Host, vcenter: Simulator) -> None:
+        """A VirtualContainerHost, and the Secret that it logs in with."""
+        login = {"username": simulator.USER, "password": vcenter.password}
+        kubectl.apply(self.paths, _secret(login), _virtual_container_host(host, vcenter))
+
+    def wait_ready(self, host: Host) -> None:
+        with progress.step(f"Waiting for {host.name} to be ready", quiet_under=1):
+            kubectl.run(
+                *(self.paths, "wait", "--for=condition=Ready", f"virtualcontainerhost/{host.name}"),
+                f"--timeout={_READY_SECONDS}s",
+            )
+            kubectl.run(
+                self.paths, "wait", "--for=condition=Ready", f"node/{host.name}", f"--timeout={_READY_SECONDS}s"
+            )
+
+    def remove_hosts(self) -> None:
+        """Deletes the VirtualContainerHosts, so that the operator ends their nodes; not an error if it cannot."""
+        with contextlib.suppress(Exception):
+            kubectl.run(self.paths, "delete", "virtualcontainerhosts", "--all", "--timeout=20s")
+
+
+def _secret(login: dict[str, str]) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "kubernetes.io/basic-auth",
+        "metadata": {"name": _CREDENTIALS, "namespace": NAMESPACE},
+        "stringData": login,
+    }
+
+
+def _virtual_container_host(host: Host, vcenter: Simulator) -> dict[str, Any]:
+    return {
+        "apiVersion": "vch.dev/v1alpha1",
+        "kind": "VirtualContainerHost",
+        "metadata": {"name": host.name},
+        "spec": {
+            "vCenter": {
+                "server": vcenter.address,
+                "credentialsSecretRef": {"name": _CREDENTIALS},
+                "thumbprint": vcenter.thumbprint,
+            },
+            "placement": {
+                "folder": f"{simulator.FOLDER}/{host.name}",
+                "resourcePool": simulator.POOL,
+                "parent": host.parent.name,
+            },
+            "network": {"ranges": [host.guests], "prefixLength": 24, "gateway": "10.77.0.1"},
+            "capacity": {"cpu": "32", "memory": "64Gi", "pods": 60},
+            "node": {"address": host.address},
+        },
+    }
