@@ -65,8 +65,8 @@ def up(paths: Paths, *, guests: Sequence[str] = ("qemu",), vcenter: bool = True,
         return Laboratory(paths, state, kube, simulator, running)
 
 
-def down(paths: Paths) -> None:
-    """Ends everything of this checkout. Nothing is left but the cache."""
+def down(paths: Paths, *, keep_logs: bool = False) -> None:
+    """Ends everything of this checkout. Nothing is left but the cache, and the logs if they are asked for."""
     if not paths.run.exists() and not paths.state.exists() and not netns.exists(paths.namespace):
         progress.say("Nothing is up.")
         return
@@ -85,7 +85,20 @@ def down(paths: Paths) -> None:
         shutil.rmtree(paths.state)
         with contextlib.suppress(OSError):  # another checkout's is still there
             paths.state.parent.rmdir()
-        shutil.rmtree(paths.run)
+        if keep_logs:
+            _remove_all_but(paths.logs)
+        else:
+            shutil.rmtree(paths.run)
+    if keep_logs:
+        progress.say(f"The logs are kept in {paths.logs}.")
+
+
+def _remove_all_but(logs: Path) -> None:
+    for entry in logs.parent.iterdir():
+        if entry.is_dir() and not entry.is_symlink() and entry != logs:
+            shutil.rmtree(entry)
+        elif entry != logs:
+            entry.unlink()
 
 
 def _network(paths: Paths, state: State) -> None:

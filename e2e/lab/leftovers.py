@@ -19,7 +19,7 @@ _CGROUPS = Path("/sys/fs/cgroup")
 
 def sweep(paths: Paths) -> None:
     """Ends processes, mounts, namespace and cgroups of the laboratory that are still there."""
-    for pid in {*netns.processes(paths.namespace), *_with_mounts_below(paths.state)}:
+    for pid in {*netns.processes(paths.namespace), *_with_mounts_below(paths.state)} - {os.getpid()}:
         progress.say(f"left over: process {pid} ({_name(pid)}), killed")
         process.kill_pid(pid)
     for place in _mounts_below(Path("/proc/self/mountinfo"), paths.state):

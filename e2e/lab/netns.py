@@ -4,11 +4,12 @@ Programs enter it with `nsenter --net`, not with `ip netns exec`: the latter als
 /sys, which hides the cgroup file systems that runc and the kubelet need.
 """
 
+import contextlib
 import ctypes
 import os
 import subprocess
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -81,6 +82,18 @@ def enter_descriptor(descriptor: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)  # os.setns came with Python 3.12
     if libc.setns(descriptor, _CLONE_NEWNET) != 0:
         raise LabError(f"cannot enter the network namespace: {os.strerror(ctypes.get_errno())}")
+
+
+@contextlib.contextmanager
+def entered(name: str) -> Iterator[None]:
+    """The calling thread is in the namespace until the block ends."""
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        enter(name)
+        yield
+    finally:
+        enter_descriptor(home)
+        os.close(home)
 
 
 def inside(name: str, work: Callable[[], T]) -> T:

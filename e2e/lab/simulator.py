@@ -56,6 +56,11 @@ class Simulator:
     def thumbprint(self) -> str:
         return str(json.loads(self._ready_file.read_text())["thumbprint"])
 
+    @property
+    def control_url(self) -> str:
+        """The control endpoint, which only the namespace can reach."""
+        return f"http://{CONTROL}"
+
     def up(self) -> None:
         """Starts the simulator if it does not run; writes `.run/govc.env`."""
         if "vcenter_password" not in self.state.facts:

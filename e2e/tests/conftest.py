@@ -1,0 +1,125 @@
+"""A running laboratory for all tests of the session, and a namespace of its own for each test.
+
+A laboratory that is up (`make up`) is used and left up; else one is brought up here and taken down at the end. The test
+process itself enters the laboratory's network namespace, so that tests can speak to the virtual nodes' addresses.
+"""
+
+import contextlib
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from e2e.lab import laboratory, netns, paths, progress
+from e2e.lab.state import State
+from e2e.tests.kube import Kube
+from e2e.tests.running_lab import RunningLab
+from e2e.tests.virtual_machines import VirtualMachines
+
+GUESTS = ("native", "qemu")
+_TEST_SECONDS = 900
+_numbers = itertools.count(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "both_guests: the test runs on native and on QEMU guests")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "any_node" in metafunc.fixturenames:
+        both = metafunc.definition.get_closest_marker("both_guests") is not None
+        metafunc.parametrize("any_node", GUESTS if both else GUESTS[:1], indirect=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("timeout") is None and item.nodeid.startswith("e2e/"):
+            # Of the test alone: the first laboratory of a machine takes a while to build.
+            item.add_marker(pytest.mark.timeout(_TEST_SECONDS, func_only=True))
+
+
+@pytest.fixture(scope="session")
+def lab(pytestconfig: pytest.Config, request: pytest.FixtureRequest) -> Iterator[RunningLab]:
+    place = paths.here()
+    was_up = State.load(place).running("operator") is not None
+    with _shown(pytestconfig):
+        up = laboratory.up(place, guests=("native", "qemu"))
+    with netns.entered(place.namespace):
+        yield RunningLab(up)
+    if not was_up:
+        with _shown(pytestconfig):
+            laboratory.down(place, keep_logs=request.session.testsfailed > 0)
+
+
+@pytest.fixture(scope="session")
+def node(lab: RunningLab) -> str:
+    """The virtual node with native guests, which are fast."""
+    return lab.node("native")
+
+
+@pytest.fixture(scope="session")
+def qemu_node(lab: RunningLab) -> str:
+    """The virtual node with QEMU guests, which are real VMs."""
+    return lab.node("qemu")
+
+
+@pytest.fixture
+def any_node(lab: RunningLab, request: pytest.FixtureRequest) -> str:
+    """Each kind of virtual node in turn, where the test is marked `both_guests`; else the native one."""
+    return lab.node(request.param)
+
+
+@pytest.fixture(scope="session")
+def vms(lab: RunningLab) -> VirtualMachines:
+    return VirtualMachines(lab.simulator.control_url)
+
+
+@pytest.fixture
+def kube(lab: RunningLab, request: pytest.FixtureRequest) -> Iterator[Kube]:
+    """kubectl in a namespace of this test's own."""
+    with _namespace(lab, request.node.name) as kube:
+        request.node.stash[_KUBE] = kube
+        yield kube
+
+
+@pytest.fixture(scope="module")
+def module_kube(lab: RunningLab, request: pytest.FixtureRequest) -> Iterator[Kube]:
+    """kubectl in a namespace that the tests of a module share."""
+    with _namespace(lab, request.node.name.rpartition("/")[2].removesuffix(".py")) as kube:
+        yield kube
+
+
+_KUBE = pytest.StashKey[Kube]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """What the Pods of a failed test were like goes into its report."""
+    report: pytest.TestReport = yield  # type: ignore[assignment]
+    kube = item.stash.get(_KUBE, None)
+    if report.when == "call" and report.failed and kube is not None:
+        with contextlib.suppress(Exception):
+            report.sections.append(("Pods", kube.text("describe", "pods")))
+    return report  # type: ignore[return-value]
+
+
+@contextlib.contextmanager
+def _namespace(lab: RunningLab, test: str) -> Iterator[Kube]:
+    words = "".join(letter if letter.isalnum() else "-" for letter in test.lower().removeprefix("test_"))
+    kube = Kube(lab.kubectl, lab.kubeconfig, f"t{next(_numbers)}-{words[:40].strip('-')}")
+    kube.run("create", "namespace", kube.namespace)
+    try:
+        # Pods are refused until the controller has made the namespace's service account.
+        kube.run("wait", "--for=create", "serviceaccount/default", "--timeout=60s")
+        yield kube
+    finally:
+        kube.run("delete", "namespace", kube.namespace, "--wait=false", check=False)
+
+
+@contextlib.contextmanager
+def _shown(config: pytest.Config) -> Iterator[None]:
+    """Lets progress through to the terminal: building may take minutes."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        progress.say("")
+        yield
