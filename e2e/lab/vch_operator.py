@@ -32,12 +32,13 @@ class Host:
 
 
 HOSTS = {
-    "qemu": Host("vch-qemu", "10.77.0.2", "10.77.0.16-10.77.0.130", Parent("parent-qemu", "qemu", "vch-qemu", 1, 768)),
+    "qemu": Host("vch-qemu", "10.77.0.2", "10.77.0.16-10.77.0.110", Parent("parent-qemu", "qemu", "vch-qemu", 1, 512)),
     "native": Host(
-        "vch-native", "10.77.0.3", "10.77.0.131-10.77.0.250", Parent("parent-native", "native", "vch-native", 2, 2048)
+        "vch-native", "10.77.0.3", "10.77.0.111-10.77.0.205", Parent("parent-native", "native", "vch-native", 2, 2048)
     ),
 }
-"""By the kind of guest. Real VMs (`qemu`) are what the demonstration shows; `native` ones are for fast tests."""
+"""By the kind of guest: real VMs (`qemu`) are what the demonstration shows, `native` ones are for fast tests. The
+bridge's addresses from 10.77.0.206 on are for clones that tests make themselves."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,16 +12,20 @@ import pytest
 
 from e2e.lab import laboratory, netns, paths, progress
 from e2e.lab.state import State
+from e2e.tests.figures import Figures
 from e2e.tests.kube import Kube
 from e2e.tests.running_lab import RunningLab
 from e2e.tests.virtual_machines import VirtualMachines
 
+_FIGURES = pytest.StashKey[Figures]()
+_KUBE = pytest.StashKey[Kube]()
 GUESTS = ("native", "qemu")
 _TEST_SECONDS = 900
 _numbers = itertools.count(1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_FIGURES] = Figures()
     config.addinivalue_line("markers", "both_guests: the test runs on native and on QEMU guests")
 
 
@@ -74,6 +78,20 @@ def vms(lab: RunningLab) -> VirtualMachines:
     return VirtualMachines(lab.simulator.control_url)
 
 
+@pytest.fixture(scope="session")
+def figures(pytestconfig: pytest.Config) -> Figures:
+    """What is noted here is printed at the end of the run."""
+    return pytestconfig.stash[_FIGURES]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    figures = config.stash[_FIGURES]
+    if figures.lines:
+        terminalreporter.section(figures.title())
+        for line in figures.lines:
+            terminalreporter.write_line(line)
+
+
 @pytest.fixture
 def kube(lab: RunningLab, request: pytest.FixtureRequest) -> Iterator[Kube]:
     """kubectl in a namespace of this test's own."""
@@ -87,9 +105,6 @@ def module_kube(lab: RunningLab, request: pytest.FixtureRequest) -> Iterator[Kub
     """kubectl in a namespace that the tests of a module share."""
     with _namespace(lab, request.node.name.rpartition("/")[2].removesuffix(".py")) as kube:
         yield kube
-
-
-_KUBE = pytest.StashKey[Kube]()
 
 
 @pytest.hookimpl(wrapper=True)

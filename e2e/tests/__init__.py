@@ -1,0 +1,1 @@
+"""End-to-end tests: a real control plane, the vCenter simulator with real guests, the operator, and kubectl."""
