@@ -34,7 +34,7 @@ def up(paths: Paths, *, guests: Sequence[str] = ("qemu",), vcenter: bool = True,
     packages.ensure()
     folders(paths)
     with _alone(paths):
-        state = State.load(paths)
+        state = _fresh_or_running(paths)
         kubernetes = build.kubernetes(paths)
         _link(paths.bin / "kubectl", kubernetes / "kubectl")
         programs = build.simulator(paths) if vcenter else None
@@ -72,25 +72,42 @@ def down(paths: Paths, *, keep_logs: bool = False) -> None:
         return
     folders(paths)
     with _alone(paths), progress.step("Stopping"):
-        state = State.load(paths)
-        # The operator first, so that it sees nothing break; the simulator ends its guests itself.
-        for name in ("operator", "simulator"):
-            if not state.stop(name, timeout=60):
-                progress.say(f"{name} did not end when asked to and was killed")
-        if state.facts.get("cluster") == "kind":
-            cluster.provided(paths, state, Path()).down()
-        for name in reversed(list(state.processes)):
-            state.stop(name, timeout=15)
-        leftovers.sweep(paths)
-        shutil.rmtree(paths.state)
-        with contextlib.suppress(OSError):  # another checkout's is still there
-            paths.state.parent.rmdir()
+        _end(paths, State.load(paths))
         if keep_logs:
             _remove_all_but(paths.logs)
         else:
             shutil.rmtree(paths.run)
+        paths.state.with_suffix(".lock").unlink()
+    with contextlib.suppress(OSError):  # another checkout's is still there
+        paths.state.parent.rmdir()
     if keep_logs:
         progress.say(f"The logs are kept in {paths.logs}.")
+
+
+def _fresh_or_running(paths: Paths) -> State:
+    """What is remembered, unless nothing of it runs any more: then what it left is removed first."""
+    state = State.load(paths)
+    if state.processes and not any(state.running(name) for name in state.processes):
+        progress.say("What was up has ended without `make down` (a reboot?). Removing what it left.")
+        _end(paths, state)
+        shutil.rmtree(paths.run)
+        folders(paths)
+        return State(paths)
+    return state
+
+
+def _end(paths: Paths, state: State) -> None:
+    """Ends all processes and removes the state folder."""
+    # The operator first, so that it sees nothing break; the simulator ends its guests itself.
+    for name in ("operator", "simulator"):
+        if not state.stop(name, timeout=60):
+            progress.say(f"{name} did not end when asked to and was killed")
+    if state.facts.get("cluster") == "kind":
+        cluster.provided(paths, state, Path()).down()
+    for name in reversed(list(state.processes)):
+        state.stop(name, timeout=15)
+    leftovers.sweep(paths)
+    shutil.rmtree(paths.state)
 
 
 def _remove_all_but(logs: Path) -> None:
@@ -124,7 +141,7 @@ def _wait_frozen(simulator: Simulator, guests: Sequence[str]) -> None:
 @contextlib.contextmanager
 def _alone(paths: Paths) -> Iterator[None]:
     """One at a time brings this laboratory up or down."""
-    place = paths.state / "lock"
+    place = paths.state.with_suffix(".lock")
     descriptor = os.open(place, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         try:
