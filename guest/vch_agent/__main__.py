@@ -10,10 +10,14 @@ import sys
 from . import phases, settings
 from .process import ProgramFailed
 
+_FORMAT = "%(relativeCreated)d ms %(levelname)s %(name)s: %(message)s"
+"""No date: the journal has it, and it is wrong across a thaw."""
+
 
 def main() -> int:
     """Run the agent; 0 after SIGTERM."""
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    level = logging.DEBUG if os.environ.get("VCH_DEBUG") else logging.INFO
+    logging.basicConfig(level=level, stream=sys.stderr, format=_FORMAT)
     os.umask(0o077)
     try:
         found = settings.from_environment()

@@ -7,6 +7,7 @@ made up here because it concerns this guest alone (its Node's status, Lease, CSI
 import asyncio
 import base64
 import hmac
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
@@ -14,13 +15,15 @@ from . import discovery, selectors, status
 from .http_server import HTTPError, Request, Response
 from .pod_objects import PodObjects
 from .relay import Relay, Unavailable, Verb
-from .resources import CSI_NODES, LEASES, NODES, PODS, Resource, Source, Target, parse_path
+from .resources import CSI_NODES, LEASES, NODES, PODS, Resource, Target, parse_path
 from .store import Expired, Object, Watcher
 
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 _HOLD = 10.0
 """Seconds a request about unknown objects waits for the snapshot before 503: sooner served than after a back-off."""
+_OWN_EVENTS = 256
+"""Names remembered of events about the Node; the kubelet makes a dozen of them."""
 _LOCAL = (LEASES, CSI_NODES)
 _RELAYED: dict[tuple[str, str, str], Verb] = {
     ("PATCH", "pods", "status"): Verb.PATCH_STATUS,
@@ -50,14 +53,14 @@ class APIServer:
         self._objects = objects
         self._store = objects.store
         self._relay = relay
+        self._own_events: deque[str] = deque(maxlen=_OWN_EVENTS)
         self.kubelet_version = ""
-        """From the kubelet's User-Agent."""
+        """As the kubelet writes it in its node's status."""
         self.refused = False
         """Set for good when this clone may not serve."""
 
     async def handle(self, request: Request) -> Response:
         """Answer one request. Raises HTTPError."""
-        self._note_version(request)
         if self.refused:
             raise HTTPError(503, "this virtual machine is a clone of a clone and does not serve")
         target = parse_path(request.path)
@@ -82,17 +85,10 @@ class APIServer:
             return self._get(resource, target)
         return self._list_or_watch(resource, request, target)
 
-    def _note_version(self, request: Request) -> None:
-        product, _, rest = request.headers.get("user-agent", "").partition("/")
-        if product == "kubelet":
-            self.kubelet_version = rest.partition(" ")[0]
-
     async def _until_known(self, resource: Resource) -> None:
         """Empty is not unknown: no answer about the pod before the provider's (see `pod_objects`)."""
-        if resource.source is not Source.FED or resource is NODES or self._objects.known.is_set():
-            return
         try:
-            await asyncio.wait_for(self._objects.known.wait(), _HOLD)
+            await asyncio.wait_for(self._objects.until_known(resource), _HOLD)
         except TimeoutError:
             raise _retry("the provider has not said yet what runs here") from None
 
@@ -148,7 +144,11 @@ class APIServer:
     async def _relayed(self, verb: Verb, request: Request, target: Target) -> Response:
         body = _body(request)
         if verb is Verb.CREATE_EVENT and body.get("involvedObject", {}).get("kind") != "Pod":
-            return Response(201, body)  # about the guest's own Node: nobody's business outside
+            # About the guest's own Node: nobody's business outside.
+            self._own_events.append(body.get("metadata", {}).get("name"))
+            return Response(201, body)
+        if verb is Verb.PATCH_EVENT and target.name in self._own_events:
+            return Response(200, body)
         try:
             code, value = await self._relay.request(
                 verb, target.namespace, target.name, request.headers.get("content-type", ""), body
@@ -161,8 +161,9 @@ class APIServer:
         return Response(code, value, headers=headers)
 
     def _node_status(self, request: Request, target: Target) -> Response:
-        conditions = _body(request).get("status", {}).get("conditions") or ()
-        for condition in conditions:
+        said = _body(request).get("status", {})
+        self.kubelet_version = (said.get("nodeInfo") or {}).get("kubeletVersion") or self.kubelet_version
+        for condition in said.get("conditions") or ():
             if condition.get("type") == "Ready" and "status" in condition:
                 self._objects.node_is_ready(condition["status"] == "True")
         return self._get(NODES, target)

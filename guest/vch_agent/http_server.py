@@ -127,6 +127,7 @@ class HTTPServer:
             except Exception:
                 log.exception("%s %s failed", method, path)
                 response = _error(HTTPError(500, "the agent failed; see its log"))
+            log.debug("%s %s %s: %d", method, path, query, response.code)
             if response.stream is not None:
                 await _stream(reader, writer, response)
                 return

@@ -59,7 +59,7 @@ async def _parent(vm: PodVM) -> dict[str, Any]:
     if not isinstance(node, str) or not node:
         raise ValueError(f"{guestinfo.PARENT}: node: a non-empty string is required")
     await vm.serve_kubelet(node, kubeletconfig.NODE_IP)
-    vm.objects.known.set()  # a parent has no pod: empty is the truth
+    vm.objects.declare()  # a parent has no pod: empty is the truth
     notify("READY=1\nSTATUS=parent: warming up")
     await _until_warm(vm)
     notify("STATUS=parent: warm")

@@ -28,6 +28,9 @@ class PodObjects:
     def __init__(self, store: Store, changed: Callable[[], None] = lambda: None) -> None:
         self.store = store
         self.known = asyncio.Event()
+        """The Pod is known, and all the rest."""
+        self._described = asyncio.Event()
+        """The rest is known: set first, so that the kubelet can confirm it before it sees the Pod."""
         self.ready = False
         """What the kubelet last said of its own node; kept in the Node it reads, so that it need not say it again."""
         self._changed = changed
@@ -48,11 +51,29 @@ class PodObjects:
                 self._replace(resource, wanted[resource])
                 if resource in _BEFORE_PODS and self.store.version(resource) != version:
                     settling.append(self.store.settle(resource, _SETTLES_WITHIN))
+        self._described.set()
         if not all(await asyncio.gather(*settling)):
             log.warning("the kubelet did not confirm its Node and Services within %.0f s", _SETTLES_WITHIN)
         self._replace(PODS, wanted[PODS])
         self.known.set()
         self._changed()
+
+    async def until_known(self, resource: Resource) -> None:
+        """Wait until lists of this kind are the truth."""
+        if resource is PODS:
+            await self.known.wait()
+        elif resource is not NODES and resource.source is Source.FED:
+            await self._described.wait()
+
+    def declare(self) -> None:
+        """What is stored now is all there is."""
+        self._described.set()
+        self.known.set()
+
+    def forget(self) -> None:
+        """Nothing is known any more; open watches stay open."""
+        self._described.clear()
+        self.known.clear()
 
     def apply(self, value: Any) -> None:
         """Add or replace one object; an older version of a Pod than the one stored is dropped. Raises ValueError."""
@@ -111,7 +132,7 @@ class PodObjects:
             kept.setdefault(_fed(value), []).append(value)
         for resource, objects in kept.items():
             self.store.restore(resource, objects)
-        self.known.set()
+        self.declare()
 
     def _replace(self, resource: Resource, values: list[Object]) -> None:
         keep = {resources.key_of(value) for value in values}

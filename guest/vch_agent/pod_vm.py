@@ -79,7 +79,7 @@ class PodVM:
         if before is not None and before != who.clone_id:
             raise Refusal("CloneOfClone", f"this machine is clone {before}; guestinfo speaks of {who.clone_id}")
         self._identity = who
-        self.objects.known.clear()  # empty was right for a parent; of the clone's pod nothing is known yet
+        self.objects.forget()  # empty was right for a parent; of the clone's pod nothing is known yet
         files.write(latched, who.clone_id)
         self._state = State(self.settings.run / "state.json", who.clone_id, self.objects.exported)
         return before is not None
@@ -124,7 +124,7 @@ class PodVM:
         """Never serve again: not the kubelet, not the provider, not after a restart."""
         log.error("refusing to serve: %s", message)
         self.api.refused = True
-        self.objects.known.clear()
+        self.objects.forget()
         files.write(self.settings.run / "refused", message)
         self.objects.store.close()
         if self._state is not None:

@@ -14,6 +14,9 @@ Frame = dict[str, Any]
 Send = Callable[[Frame], Awaitable[None]]
 
 _ANSWER_WITHIN = 30.0
+_RECONNECTS_WITHIN = 5.0
+"""Seconds a request waits for a provider. client-go repeats a 503 ten times: a provider that is away for a minute
+costs no event (a rejected one is lost), and one that comes back is asked at once."""
 
 
 class Verb(StrEnum):
@@ -35,6 +38,7 @@ class Relay:
 
     def __init__(self) -> None:
         self._send: Send | None = None
+        self._attached = asyncio.Event()
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[tuple[int, Any]]] = {}
 
@@ -42,17 +46,23 @@ class Relay:
         """Requests go here from now on; those sent to the connection before are given up."""
         self._give_up()
         self._send = send
+        self._attached.set()
 
     def detach(self, send: Send) -> None:
         """The connection is gone (nothing happens if it was replaced already)."""
         if self._send == send:
             self._send = None
+            self._attached.clear()
             self._give_up()
 
     async def request(self, verb: Verb, namespace: str, name: str, content_type: str, body: Any) -> tuple[int, Any]:
         """Status code and object as the cluster gave them. Raises Unavailable."""
-        if self._send is None:
-            raise Unavailable("the provider is not connected")
+        try:
+            await asyncio.wait_for(self._attached.wait(), _RECONNECTS_WITHIN)
+        except TimeoutError:
+            raise Unavailable("the provider is not connected") from None
+        send = self._send
+        assert send is not None
         number = next(self._numbers)
         answer: asyncio.Future[tuple[int, Any]] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
@@ -67,7 +77,7 @@ class Relay:
         }
         try:
             async with asyncio.timeout(_ANSWER_WITHIN):
-                await self._send(frame)
+                await send(frame)
                 return await answer
         except TimeoutError:
             raise Unavailable(f"the provider did not answer within {_ANSWER_WITHIN:.0f} s") from None
