@@ -15,7 +15,7 @@ from . import discovery, selectors, status
 from .http_server import HTTPError, Request, Response
 from .pod_objects import PodObjects
 from .relay import Relay, Unavailable, Verb
-from .resources import CSI_NODES, LEASES, NODES, PODS, Resource, Target, parse_path
+from .resources import CSI_NODES, LEASES, NODES, PODS, Resource, Source, Target, parse_path
 from .store import Expired, Object, Watcher
 
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
@@ -56,6 +56,7 @@ class APIServer:
         self._own_events: deque[str] = deque(maxlen=_OWN_EVENTS)
         self.kubelet_version = ""
         """As the kubelet writes it in its node's status."""
+        self.version_changed: Callable[[str], None] = lambda _: None
         self.refused = False
         """Set for good when this clone may not serve."""
 
@@ -77,6 +78,8 @@ class APIServer:
         if request.method != "GET":
             if resource in _LOCAL:
                 return self._local(resource, request, target)
+            if request.method == "DELETE" and resource.source is Source.EMPTY:
+                return Response(200, status.success())  # at its start the kubelet removes ResourceSlices of a past life
             raise HTTPError(405, f"{request.method} of {target.plural} is not served in a pod VM")
         if target.subresource:
             raise HTTPError(404, f"{request.path}: no such subresource here")
@@ -162,7 +165,10 @@ class APIServer:
 
     def _node_status(self, request: Request, target: Target) -> Response:
         said = _body(request).get("status", {})
-        self.kubelet_version = (said.get("nodeInfo") or {}).get("kubeletVersion") or self.kubelet_version
+        version = (said.get("nodeInfo") or {}).get("kubeletVersion")
+        if version and version != self.kubelet_version:
+            self.kubelet_version = version
+            self.version_changed(version)
         for condition in said.get("conditions") or ():
             if condition.get("type") == "Ready" and "status" in condition:
                 self._objects.node_is_ready(condition["status"] == "True")
@@ -172,7 +178,7 @@ class APIServer:
         """Lease and CSINode: kept for the kubelet, which alone reads them."""
         if request.method == "DELETE":
             self._store.remove(resource, target.namespace, target.name)
-            return Response(200, {"apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Success"})
+            return Response(200, status.success())
         value = _body(request)
         name = target.name or value.get("metadata", {}).get("name", "")
         old = self._store.get(resource, target.namespace, name)

@@ -45,6 +45,9 @@ class PodVM:
         self.node = ""
         """The node name that the kubelet was started under."""
         self._http: HTTPServer | None = None
+        version = settings.run / "kubelet-version"  # it says so once a day: an agent that restarts must remember
+        self.api.kubelet_version = files.read(version) or ""
+        self.api.version_changed = lambda said: files.write(version, said)
         self._pki: LocalPKI | None = None
         self._identity: Identity | None = None
         self._boot_id = ""

@@ -61,6 +61,8 @@ ALL = (
     _core("persistentvolumes", "PersistentVolume", Source.EMPTY),
     Resource("podcertificaterequests", "PodCertificateRequest", "certificates.k8s.io", "v1beta1", Source.EMPTY),
     Resource("podcertificaterequests", "PodCertificateRequest", "certificates.k8s.io", "v1", Source.EMPTY),
+    Resource("resourceslices", "ResourceSlice", "resource.k8s.io", "v1", Source.EMPTY),
+    Resource("resourceclaims", "ResourceClaim", "resource.k8s.io", "v1", Source.EMPTY),
     Resource("clustertrustbundles", "ClusterTrustBundle", "certificates.k8s.io", "v1beta1", Source.EMPTY),
     Resource("clustertrustbundles", "ClusterTrustBundle", "certificates.k8s.io", "v1", Source.EMPTY),
 )

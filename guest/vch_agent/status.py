@@ -1,4 +1,4 @@
-"""`metav1.Status` objects: the error answers of the API. Pure."""
+"""`metav1.Status` objects: the answers of the API that carry no object. Pure."""
 
 from typing import Any
 
@@ -25,3 +25,8 @@ def failure(code: int, message: str) -> dict[str, Any]:
         "message": message,
         "code": code,
     }
+
+
+def success() -> dict[str, Any]:
+    """The answer to a delete."""
+    return {"apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Success"}
