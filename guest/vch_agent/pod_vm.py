@@ -139,6 +139,8 @@ class PodVM:
             await self.hypervisor.set(guestinfo.REPORT, text)
         except ProgramFailed as error:
             log.error("the refusal could not be reported: %s", error)
+        if self._port is not None:
+            await self._port.close()  # but for the connection that asked: it is told
         self.refused.set()
 
     async def close(self) -> None:

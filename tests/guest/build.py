@@ -1,0 +1,121 @@
+"""Builders for the agent's tests: a guest's settings, identity, objects, a hypervisor of files, a provider."""
+
+import asyncio
+import base64
+import json
+import ssl
+import struct
+import time
+from pathlib import Path
+from typing import Any
+
+from vch_agent.pki import LocalPKI
+from vch_agent.settings import Platform, Settings
+
+RPCTOOL = str(Path(__file__).parent / "bin/vmware-rpctool")
+NODE = "vch-0"
+
+
+def settings(root: Path, **changes: Any) -> Settings:
+    fields: dict[str, Any] = {
+        "root": root,
+        "rpctool": RPCTOOL,
+        "platform": Platform.VM,
+        "api_port": 0,
+        "provider_port": 0,
+        "containerd_socket": str(root / "containerd.sock"),
+    }
+    return Settings(**(fields | changes))
+
+
+def identity(**changes: Any) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "cloneId": "clone-1",
+        "pod": {"namespace": "default", "name": "web", "uid": "uid-1"},
+        "node": NODE,
+        "hostname": "web",
+        "address": "127.0.0.1/8",
+        "gateway": None,
+        "nameservers": ["10.0.0.10"],
+        "time": time.time(),
+        "seed": base64.b64encode(bytes(range(64))).decode(),
+        "clientCA": "",
+    }
+    return fields | changes
+
+
+def pod(version: int = 10, name: str = "web", uid: str = "uid-1", **spec: Any) -> dict[str, Any]:
+    metadata = {"namespace": "default", "name": name, "uid": uid, "resourceVersion": str(version)}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"nodeName": NODE, **spec}, "status": {}}
+
+
+def config_map(version: int = 10, name: str = "settings", **data: str) -> dict[str, Any]:
+    metadata = {"namespace": "default", "name": name, "resourceVersion": str(version)}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+
+
+def node(**labels: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE, "labels": labels}, "status": {}}
+
+
+def service(version: int = 10) -> dict[str, Any]:
+    metadata = {"namespace": "default", "name": "kubernetes", "resourceVersion": str(version)}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"clusterIP": "10.0.0.1"}}
+
+
+class Hypervisor:
+    """The guestinfo that the stand-in rpctool reads and writes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def put(self, key: str, value: Any) -> None:
+        (self.folder / f"guestinfo.vch.{key}").write_text(value if isinstance(value, str) else json.dumps(value))
+
+    def get(self, key: str) -> Any:
+        path = self.folder / f"guestinfo.vch.{key}"
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def calls(self) -> list[str]:
+        log = self.folder / ".calls"
+        return [line.strip() for line in log.read_text().splitlines()] if log.exists() else []
+
+
+class Provider:
+    """The other end of `vch-feed/1`."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    def send(self, **frame: Any) -> None:
+        body = json.dumps(frame).encode()
+        self.writer.write(struct.pack(">I", len(body)) + body)
+
+    async def receive(self) -> dict[str, Any]:
+        async with asyncio.timeout(10):
+            (length,) = struct.unpack(">I", await self.reader.readexactly(4))
+            frame: dict[str, Any] = json.loads(await self.reader.readexactly(length))
+        return frame
+
+    async def hello(self, clone_id: str = "clone-1", uid: str = "uid-1") -> dict[str, Any]:
+        self.send(type="hello", protocol=1, podUID=uid, cloneId=clone_id, time=time.time())
+        return await self.receive()
+
+    async def ended(self) -> bool:
+        async with asyncio.timeout(10):
+            try:
+                return await self.reader.read(1) == b""
+            except (ConnectionError, ssl.SSLError):
+                return True
+
+
+def client_context(pki: LocalPKI, alpn: str | None = "vch-feed/1", certificate: bool = True) -> ssl.SSLContext:
+    """A provider's TLS. The CA is made the way the agent makes its local one."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if certificate:
+        context.load_cert_chain(pki.client_cert, pki.client_key)
+    if alpn:
+        context.set_alpn_protocols([alpn])
+    return context

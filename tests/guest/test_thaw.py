@@ -1,0 +1,175 @@
+"""Becoming a clone: the order of steps, random numbers, clock, names, keys."""
+
+import os
+import random
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+from vch_agent import clock, entropy, files, keys, names, thaw
+from vch_agent.guestinfo import GuestInfo
+from vch_agent.identity import Identity
+from vch_agent.nic import choose
+from vch_agent.netlink import Link
+from vch_agent.settings import Platform
+from vch_agent.thaw import Machine
+
+from tests.guest import build
+from tests.guest.build import RPCTOOL, Hypervisor
+
+WHO = Identity.parse(build.identity(clientCA="PEM"))
+
+
+class Recorder:
+    """A machine that notes what is done to it."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.machine = Machine(
+            reseed=lambda seed: self.done.append(f"reseed {len(seed)}"),
+            step_clock=self._clock,
+            adopt_names=lambda who, etc: self.done.append(f"names {who.hostname}"),
+            rebind_nic=lambda root: bool(self.done.append("rebind")),
+            configure_nic=self._nic,
+        )
+
+    def _clock(self, told: float, *, forward_only: bool) -> float:
+        self.done.append("clock")
+        return 0.0
+
+    async def _nic(self, address: Any, gateway: Any, mac: str | None, wanted: str) -> None:
+        self.done.append(f"nic {mac}")
+
+
+def test_random_numbers_come_before_the_clock(tmp_path: Path) -> None:
+    recorder = Recorder()
+    thaw.first(recorder.machine, build.settings(tmp_path), WHO, restarted=False)
+    assert recorder.done == ["reseed 64", "clock"]
+
+
+def test_a_restart_of_the_agent_turns_no_clock_back(tmp_path: Path) -> None:
+    recorder = Recorder()
+    thaw.first(recorder.machine, build.settings(tmp_path), WHO, restarted=True)
+    assert recorder.done == []
+
+
+def test_a_native_guest_leaves_the_hosts_clock_alone(tmp_path: Path) -> None:
+    recorder = Recorder()
+    thaw.first(recorder.machine, build.settings(tmp_path, platform=Platform.NATIVE), WHO, restarted=False)
+    assert recorder.done == ["reseed 64"]
+
+
+def test_a_vm_that_cannot_be_reseeded_does_not_go_on(tmp_path: Path) -> None:
+    def refuse(seed: bytes) -> None:
+        raise PermissionError
+
+    with pytest.raises(PermissionError):
+        thaw.first(Machine(reseed=refuse), build.settings(tmp_path), WHO, restarted=False)
+
+
+async def test_the_mac_told_by_the_hypervisor_is_used(tmp_path: Path, hypervisor: Hypervisor) -> None:
+    hypervisor.put("mac", "52:54:00:00:00:01")
+    recorder = Recorder()
+    key = await thaw.settle_in(recorder.machine, build.settings(tmp_path), GuestInfo(RPCTOOL), WHO, thawed=True)
+    assert recorder.done == ["names web", "nic 52:54:00:00:00:01"]
+    assert key.fingerprint.startswith("sha256:")
+
+
+async def test_without_a_told_mac_the_driver_is_rebound_after_a_thaw_only(
+    tmp_path: Path, hypervisor: Hypervisor
+) -> None:
+    for thawed, steps in ((True, ["names web", "rebind", "nic None"]), (False, ["names web", "nic None"])):
+        recorder = Recorder()
+        settings = build.settings(tmp_path)
+        await thaw.settle_in(recorder.machine, settings, GuestInfo(RPCTOOL), WHO, thawed=thawed)
+        assert recorder.done == steps
+
+
+def test_entropy_is_added_before_the_generators_are_reseeded() -> None:
+    calls: list[tuple[int, Any]] = []
+    entropy.reseed(b"s" * 64, lambda fd, request, argument: calls.append((request, argument)), "/dev/null")
+    (add, pool), (reseed, _) = calls
+    assert (add, reseed) == (entropy.RNDADDENTROPY, entropy.RNDRESEEDCRNG)
+    bits, length = struct.unpack_from("ii", pool)
+    assert (bits, length, len(pool)) == (512, 96, 8 + 96)
+    assert pool[8:72] == b"s" * 64
+
+
+def test_siblings_of_one_image_draw_different_numbers_after_the_reseed() -> None:
+    """Siblings are forks of one process with one generator state; without the reseed all 20 draw the same number."""
+
+    def siblings(reseed: bool) -> set[bytes]:
+        random.seed(1)
+        drawn = set()
+        for _ in range(20):
+            reader, writer = os.pipe()
+            if (child := os.fork()) == 0:
+                random.seed(1)  # CPython reseeds nothing on fork; make sure the image is the same
+                if reseed:
+                    entropy.reseed(os.urandom(64), lambda *_: None, "/dev/null")
+                os.write(writer, random.randbytes(16))
+                os._exit(0)
+            os.close(writer)
+            drawn.add(os.read(reader, 16))
+            os.close(reader)
+            os.waitpid(child, 0)
+        return drawn
+
+    assert len(siblings(reseed=False)) == 1
+    assert len(siblings(reseed=True)) == 20
+
+
+@pytest.mark.parametrize(
+    ("told", "now", "forward_only", "target"),
+    [
+        (1000.0, 100.0, True, 1000.0),  # frozen for a while
+        (1000.0, 999.5, True, None),  # near enough
+        (1000.0, 5000.0, True, None),  # a reboot much later: the identity's time is the past
+        (1000.0, 1010.0, False, None),  # read late
+        (1000.0, 5000.0, False, 1000.0),  # plainly wrong
+    ],
+)
+def test_the_clock_is_stepped_only_when_it_is_wrong(
+    told: float, now: float, forward_only: bool, target: float | None
+) -> None:
+    assert clock.correction(told, now, forward_only=forward_only) == target
+
+
+def test_the_guest_takes_the_pods_names(tmp_path: Path) -> None:
+    said: list[str] = []
+    names.adopt(WHO, tmp_path, said.append)
+    assert said == ["web"]
+    assert (tmp_path / "hosts").read_text().endswith("127.0.0.1\tweb\n")
+    assert (tmp_path / "resolv.conf").read_text() == "nameserver 10.0.0.10\n"
+    assert (tmp_path / "machine-id").read_text().strip() == names.machine_id("clone-1") != names.machine_id("clone-2")
+
+
+async def test_the_key_survives_a_reboot_and_is_one_clones_only(tmp_path: Path) -> None:
+    first = await keys.obtain("openssl", tmp_path / "lib", WHO)
+    assert await keys.obtain("/nonexistent", tmp_path / "lib", WHO) == first
+    assert first.key.stat().st_mode & 0o077 == 0
+    sibling = Identity.parse(build.identity(clientCA="PEM", cloneId="clone-2"))
+    assert (await keys.obtain("openssl", tmp_path / "other", sibling)).fingerprint != first.fingerprint
+    with pytest.raises(keys.ForeignDisk, match="clone-1"):
+        await keys.obtain("openssl", tmp_path / "lib", sibling)
+
+
+def test_the_first_ethernet_link_is_chosen_unless_one_is_named() -> None:
+    loopback, first, second = (
+        Link(1, "lo", "", True, False),
+        Link(2, "ens192", "", False, True),
+        Link(3, "eth1", "", False, True),
+    )
+    assert choose([loopback, first, second], "") is first
+    assert choose([loopback, first, second], "eth1") is second
+    assert choose([loopback], "") is None
+
+
+def test_a_file_is_replaced_whole_and_private(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "file"
+    files.write(path, "one")
+    files.write(path, "two")
+    assert (files.read(path), path.stat().st_mode & 0o777) == ("two", 0o600)
+    assert [each.name for each in path.parent.iterdir()] == ["file"]
+    assert files.read(tmp_path / "absent") is None
