@@ -1,0 +1,44 @@
+"""`guest/images/build.py --cache DIR`: the test images and a containerd root that holds them.
+
+Makes DIR/images-<hash>/ with one OCI archive for each image and `containerd/`, to be copied to /var/lib/containerd of a
+guest; prints the folder as its last line. Used by the guest images' builders too (`make`).
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+_CHECKOUT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(_CHECKOUT), str(_CHECKOUT / "guest")]
+
+from e2e.lab import cache, progress  # noqa: E402
+from images import archive, containerd  # noqa: E402
+
+_HERE = Path(__file__).resolve().parent
+
+
+def make(root: Path) -> Path:
+    """The folder with the images, made if it is not in the cache. Raises PopulateFailed, OSError."""
+
+    def build(folder: Path) -> None:
+        with progress.step("Test images"):
+            archives = [archive.write(image, folder) for image in archive.IMAGES]
+            containerd.populate(folder / "containerd", archives)
+
+    return cache.entry(root, cache.key("images", _HERE, archive.BUSYBOX), build)
+
+
+def main() -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cache", type=Path, required=True, help="folder that keeps what was built")
+    try:
+        print(make(parser.parse_args().cache.resolve()))
+    except (containerd.PopulateFailed, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
