@@ -12,7 +12,8 @@ VALUE = build.identity(clientCA="PEM")
 
 def test_every_field_is_read() -> None:
     who = Identity.parse({**VALUE, "gateway": "10.0.0.1"})
-    assert (who.clone_id, who.uid, str(who.address), str(who.gateway)) == ("clone-1", "uid-1", "127.0.0.1/8", "10.0.0.1")
+    assert (who.clone_id, who.namespace, who.name, who.uid) == ("clone-1", "default", "web", "uid-1")
+    assert (str(who.address), str(who.gateway)) == ("127.0.0.1/8", "10.0.0.1")
     assert len(who.seed) == 64
     assert who.nameservers == ("10.0.0.10",)
 

@@ -87,7 +87,7 @@ async def test_remove_takes_the_object_of_that_uid_only(objects: PodObjects, uid
 async def test_the_node_is_as_ready_as_the_kubelet_says(objects: PodObjects) -> None:
     def ready() -> str:
         (node,) = objects.store.all(NODES)
-        return next(each["status"] for each in node["status"]["conditions"] if each["type"] == "Ready")
+        return next(str(each["status"]) for each in node["status"]["conditions"] if each["type"] == "Ready")
 
     objects.own_node(build.NODE, "169.254.1.1")
     assert ready() == "False"

@@ -10,8 +10,8 @@ import pytest
 from vch_agent import clock, entropy, files, keys, names, thaw
 from vch_agent.guestinfo import GuestInfo
 from vch_agent.identity import Identity
-from vch_agent.nic import choose
 from vch_agent.netlink import Link
+from vch_agent.nic import choose
 from vch_agent.settings import Platform
 from vch_agent.thaw import Machine
 
@@ -30,13 +30,17 @@ class Recorder:
             reseed=lambda seed: self.done.append(f"reseed {len(seed)}"),
             step_clock=self._clock,
             adopt_names=lambda who, etc: self.done.append(f"names {who.hostname}"),
-            rebind_nic=lambda root: bool(self.done.append("rebind")),
+            rebind_nic=self._rebind,
             configure_nic=self._nic,
         )
 
     def _clock(self, told: float, *, forward_only: bool) -> float:
         self.done.append("clock")
         return 0.0
+
+    def _rebind(self, root: Path) -> bool:
+        self.done.append("rebind")
+        return True
 
     async def _nic(self, address: Any, gateway: Any, mac: str | None, wanted: str) -> None:
         self.done.append(f"nic {mac}")
