@@ -1,0 +1,254 @@
+"""One pod VM's long-lived connection: the guest is kept in possession of its objects, and its requests are relayed.
+
+`feed` sets the complete desired set of objects; the link sends the difference to what the guest has, and everything
+anew after each connect, so that no lost frame matters. It reconnects for ever; only a guest that refuses ends it. What
+objects there are is `provider.feed`'s business, what a request may do `provider.relay`'s.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from enum import StrEnum
+from typing import Any
+
+import structlog
+
+from provider.errors import GuestError, GuestRefused, GuestUnreachable
+from provider.feed import KubeObject
+from provider.guest import frames
+from provider.guest.credentials import ClientCredentials
+from provider.guest.dial import dial
+from provider.podvm import PodIdentity
+from provider.relay import RelayReply, RelayRequest
+
+RelayHandler = Callable[[RelayRequest], Awaitable[RelayReply]]
+Clock = Callable[[], float]
+
+PROTOCOL = 1
+PING_EVERY = 10.0
+SILENT = 30.0
+"""Seconds without a frame after which the guest is taken for unreachable; it answers each ping."""
+
+_FIRST_RETRY = 0.1
+_LAST_RETRY = 5.0
+_IN_FLIGHT = 32  # requests of one guest that are carried out at a time; a kubelet sends a handful
+
+_Key = tuple[str, str, str, str]
+
+
+class LinkState(StrEnum):
+    CONNECTING = "Connecting"
+    CONNECTED = "Connected"
+    LOST = "Lost"
+    REFUSED = "Refused"
+
+
+class GuestLink:
+    """See the module. `clock` gives Unix seconds: the guest sets its clock by them."""
+
+    def __init__(
+        self,
+        *,
+        identity: PodIdentity,
+        clone_id: str,
+        address: str,
+        port: int,
+        pin: str,
+        credentials: ClientCredentials,
+        relay: RelayHandler,
+        on_change: Callable[[LinkState], None],
+        clock: Clock,
+    ) -> None:
+        self.state = LinkState.CONNECTING
+        self.welcome: dict[str, Any] = {}
+        self._identity = identity
+        self._clone_id = clone_id
+        self._address = address
+        self._port = port
+        self._pin = pin
+        self._credentials = credentials
+        self._relay = relay
+        self._on_change = on_change
+        self._clock = clock
+        self._log = structlog.get_logger(pod=f"{identity.namespace}/{identity.name}", uid=identity.uid)
+        self._desired: dict[_Key, KubeObject] | None = None
+        self._changed = asyncio.Event()
+
+    def feed(self, objects: Sequence[KubeObject]) -> None:
+        """Sets the complete set of objects that the guest is to have; the order is kept."""
+        self._desired = {_key(thing): thing for thing in objects}
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Until cancelled. Raises GuestRefused when the agent refuses for good."""
+        delay = _FIRST_RETRY
+        while True:
+            try:
+                await self._converse()
+            except GuestRefused:
+                self._become(LinkState.REFUSED)
+                raise
+            except GuestError as error:
+                if self.state is LinkState.CONNECTED:
+                    delay = _FIRST_RETRY
+                if self.state is not LinkState.LOST:
+                    self._log.info("guest is not connected", reason=error.reason, error=str(error))
+                self._become(LinkState.LOST)
+            # Nothing tells when a guest is back: its address is asked again, at growing distances.
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, _LAST_RETRY)
+
+    async def _converse(self) -> None:
+        reader, writer = await dial(self._address, self._port, self._pin, self._credentials.feed)
+        connection = _Connection(reader, writer)
+        try:
+            self.welcome = await self._greet(connection)
+            self._become(LinkState.CONNECTED)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._send_objects(connection))
+                group.create_task(connection.ping())
+                await self._receive(connection, group)
+        except* GuestError as group_error:
+            raise _first(group_error) from group_error
+        finally:
+            writer.transport.abort()
+
+    async def _greet(self, connection: "_Connection") -> dict[str, Any]:
+        hello = {
+            "type": "hello",
+            "protocol": PROTOCOL,
+            "podUID": self._identity.uid,
+            "cloneId": self._clone_id,
+            "time": self._clock(),
+        }
+        await connection.send(hello)
+        answer = await connection.receive()
+        if answer.get("type") == "refused":
+            raise GuestRefused(f"{answer.get('reason')}: {answer.get('message')}")
+        if answer.get("type") != "welcome" or answer.get("podUID") != self._identity.uid:
+            raise GuestUnreachable(f"the guest answered hello with {answer.get('type')!r}")
+        return answer
+
+    async def _send_objects(self, connection: "_Connection") -> None:
+        """A snapshot as soon as there is something to feed, differences from then on."""
+        sent: dict[_Key, KubeObject] | None = None
+        while True:
+            self._changed.clear()
+            desired = self._desired
+            if desired is not None and sent is None:
+                await connection.send({"type": "snapshot", "objects": list(desired.values())})
+            elif desired is not None and sent is not None:
+                for frame in difference(sent, desired):
+                    await connection.send(frame)
+            sent = desired
+            await self._changed.wait()
+
+    async def _receive(self, connection: "_Connection", group: asyncio.TaskGroup) -> None:
+        in_flight = asyncio.Semaphore(_IN_FLIGHT)
+        while True:
+            frame = await connection.receive()
+            match frame.get("type"):
+                case "request":
+                    await in_flight.acquire()
+                    task = group.create_task(self._answer(connection, frame))
+                    task.add_done_callback(lambda _: in_flight.release())
+                case "ping":
+                    await connection.send({"type": "pong"})
+                case "pong":
+                    pass
+                case "refused":
+                    raise GuestRefused(f"{frame.get('reason')}: {frame.get('message')}")
+                case other:
+                    raise GuestUnreachable(f"the guest sent a frame of the unknown type {other!r}")
+
+    async def _answer(self, connection: "_Connection", frame: dict[str, Any]) -> None:
+        body = frame.get("body")
+        request = RelayRequest(
+            verb=str(frame.get("verb")),
+            namespace=str(frame.get("namespace")),
+            name=str(frame.get("name")),
+            content_type=str(frame.get("contentType") or ""),
+            body=body if isinstance(body, dict) else {},
+        )
+        reply = await self._relay(request)
+        await connection.send({"type": "reply", "id": frame.get("id"), "code": reply.code, "object": reply.object})
+
+    def _become(self, state: LinkState) -> None:
+        if state is not self.state:
+            self.state = state
+            self._on_change(state)
+
+
+def difference(before: dict[_Key, KubeObject], after: dict[_Key, KubeObject]) -> list[dict[str, Any]]:
+    """The frames that lead from one set of objects to another. A namesake with another UID is removed first."""
+    removed = [
+        {"type": "remove", "object": _reference(thing)}
+        for key, thing in before.items()
+        if key not in after or _uid(after[key]) != _uid(thing)
+    ]
+    applied = [{"type": "apply", "object": thing} for key, thing in after.items() if before.get(key) != thing]
+    return [*removed, *applied]
+
+
+class _Connection:
+    """Frames both ways over one TLS connection, with a limit to silence."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._sending = asyncio.Lock()
+
+    async def send(self, message: dict[str, Any]) -> None:
+        try:
+            data = frames.encode(message)
+        except ValueError as error:
+            raise GuestUnreachable(f"the guest cannot be sent {message['type']}: {error}") from error
+        async with self._sending:
+            self._writer.write(data)
+            try:
+                async with asyncio.timeout(SILENT):
+                    await self._writer.drain()
+            except (OSError, TimeoutError) as error:
+                raise GuestUnreachable("the guest does not take what it is sent") from error
+
+    async def receive(self) -> dict[str, Any]:
+        try:
+            async with asyncio.timeout(SILENT):
+                return await frames.read(self._reader)
+        except TimeoutError as error:
+            raise GuestUnreachable(f"the guest was silent for {SILENT:.0f} s") from error
+
+    async def ping(self) -> None:
+        while True:
+            await asyncio.sleep(PING_EVERY)
+            await self.send({"type": "ping"})
+
+
+def _first(group: BaseExceptionGroup[GuestError]) -> GuestError:
+    """A refusal if there is one, else whatever came first."""
+    flat: list[GuestError] = []
+    pending: list[BaseException] = [group]
+    while pending:
+        error = pending.pop(0)
+        if isinstance(error, BaseExceptionGroup):
+            pending.extend(error.exceptions)
+        elif isinstance(error, GuestError):
+            flat.append(error)
+    with contextlib.suppress(StopIteration):
+        return next(error for error in flat if isinstance(error, GuestRefused))
+    return flat[0]
+
+
+def _key(thing: KubeObject) -> _Key:
+    meta = thing["metadata"]
+    return thing["apiVersion"], thing["kind"], meta.get("namespace", ""), meta["name"]
+
+
+def _uid(thing: KubeObject) -> str | None:
+    uid = thing["metadata"].get("uid")
+    return None if uid is None else str(uid)
+
+
+def _reference(thing: KubeObject) -> KubeObject:
+    meta = {key: thing["metadata"][key] for key in ("namespace", "name", "uid") if key in thing["metadata"]}
+    return {"apiVersion": thing["apiVersion"], "kind": thing["kind"], "metadata": meta}
