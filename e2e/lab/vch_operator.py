@@ -60,12 +60,13 @@ class Operator:
         """Starts the operator if it does not run. It is ready when its VirtualContainerHosts are."""
         certificate, key = kubelet_serving(self.paths, tuple(host.address for host in HOSTS.values()))
         settings = {
-            "KUBECONFIG": str(self.paths.kubeconfig),
             "VCH_KUBECONFIG": str(self.paths.kubeconfig),
             "VCH_NAMESPACE": NAMESPACE,
             "VCH_KUBELET_CERTIFICATE": str(certificate),
             "VCH_KUBELET_KEY": str(key),
             "VCH_KUBELET_CLIENT_CA": str(cluster.kubelet_client_ca()),
+            "VCH_LOG_FORMAT": "console",
+            "NO_COLOR": "1",
         }
         return self.state.start(
             "operator",
