@@ -37,7 +37,7 @@ delay in seconds before the same thing is tried again (the loops double it up to
 again cannot help.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class ProviderError(Exception):
@@ -196,9 +196,14 @@ class GuestRefused(GuestError):
 
 
 class KubeError(ProviderError):
-    """Base of what the API server answered."""
+    """Base of what the API server answered: `code` is HTTP's (0: no answer), `status` its metav1.Status, if any."""
 
     reason = "KubeError"
+
+    def __init__(self, message: str, *, code: int = 0, status: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
 
 
 class KubeUnavailable(KubeError):

@@ -1,0 +1,80 @@
+"""The pool of pod VM addresses of a VCH: which there are, and which is free. Pure.
+
+No memory of its own: an address is in use while a VM in the inventory carries it or a clone for it is under way, so it
+is free again only when the VM is destroyed, and a restart cannot forget one (invariant I-74).
+"""
+
+import ipaddress
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from provider import errors
+
+Address = ipaddress.IPv4Address
+
+
+@dataclass(frozen=True, slots=True)
+class AddressRange:
+    """From first to last, both included."""
+
+    first: Address
+    last: Address
+
+    def __contains__(self, address: object) -> bool:
+        return isinstance(address, Address) and self.first <= address <= self.last
+
+    def __len__(self) -> int:
+        return int(self.last) - int(self.first) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class AddressPool:
+    """The ranges of one VCH, in the order in which they are given."""
+
+    ranges: tuple[AddressRange, ...]
+
+    def __len__(self) -> int:
+        return sum(len(each) for each in self.ranges)
+
+    def lowest_free(self, used: Collection[str]) -> str:
+        """The first address that is not in use. Raises AddressesExhausted."""
+        taken = {int(ipaddress.IPv4Address(address)) for address in used if address}
+        for each in self.ranges:
+            for number in range(int(each.first), int(each.last) + 1):
+                if number not in taken:
+                    return str(Address(number))
+        raise errors.AddressesExhausted(
+            f"all {len(self)} addresses of spec.network.ranges are in use: delete Pods or add a range"
+        )
+
+
+def parse_ranges(texts: Iterable[str], reserved: Sequence[str] = ()) -> AddressPool:
+    """`first-last` or a single address each; a pool that contains one of `reserved` (gateway, node) is refused.
+
+    Raises ValueError that names the range.
+    """
+    ranges = tuple(_parse_range(text) for text in texts)
+    for number, each in enumerate(ranges):
+        for other in ranges[:number]:
+            if each.first <= other.last and other.first <= each.last:
+                raise ValueError(f"the ranges {_show(other)} and {_show(each)} overlap")
+    for address in reserved:
+        for each in ranges:
+            if Address(address) in each:
+                raise ValueError(f"the range {_show(each)} contains {address}, which is not a pod VM's")
+    return AddressPool(ranges)
+
+
+def _parse_range(text: str) -> AddressRange:
+    first, _, last = text.partition("-")
+    try:
+        found = AddressRange(Address(first.strip()), Address((last or first).strip()))
+    except ValueError as error:
+        raise ValueError(f"{text!r} is neither an IPv4 address nor first-last: {error}") from error
+    if found.first > found.last:
+        raise ValueError(f"the range {text!r} ends before it begins")
+    return found
+
+
+def _show(each: AddressRange) -> str:
+    return f"{each.first}-{each.last}"

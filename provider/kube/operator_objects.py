@@ -1,0 +1,73 @@
+"""What the operator itself reads and keeps: Secrets of its namespace, the VCHs' status, the cluster's UID."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+
+from provider import errors
+from provider.kube.client import APPLY, FIELD_MANAGER, KubeClient, KubeObject, path
+from provider.vch import GROUP, PLURAL, VERSION
+
+_API = f"{GROUP}/{VERSION}"
+_METADATA = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
+
+
+class OperatorObjects:
+    """Reads and writes in the operator's own name."""
+
+    def __init__(self, client: KubeClient, namespace: str) -> None:
+        self._client = client
+        self.namespace = namespace
+
+    async def cluster_uid(self) -> str:
+        """A cluster has no name of its own; the UID of kube-system is what is customary."""
+        found = await self._client.request("GET", path("v1", "namespaces", name="kube-system"))
+        return str(found["metadata"]["uid"])
+
+    async def get_secret(self, name: str) -> dict[str, str] | None:
+        """The decoded data of a Secret, None if there is none."""
+        try:
+            found = await self._client.request("GET", path("v1", "secrets", namespace=self.namespace, name=name))
+        except errors.KubeNotFound:
+            return None
+        return _decoded(name, found)
+
+    async def create_secret(self, name: str, data: Mapping[str, str], owner: KubeObject) -> None:
+        """Raises KubeConflict if it exists."""
+        secret = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name, "namespace": self.namespace, "ownerReferences": [owner]},
+            "stringData": dict(data),
+        }
+        await self._client.request("POST", path("v1", "secrets", namespace=self.namespace), body=secret)
+
+    async def get_config_map(self, name: str) -> dict[str, str] | None:
+        try:
+            found = await self._client.request("GET", path("v1", "configmaps", namespace=self.namespace, name=name))
+        except errors.KubeNotFound:
+            return None
+        return dict(found.get("data") or {})
+
+    async def apply_vch_status(self, name: str, status: KubeObject) -> None:
+        """Server-side apply of our part of a VCH's status."""
+        body = {"apiVersion": _API, "kind": "VirtualContainerHost", "metadata": {"name": name}, "status": status}
+        target = path(_API, PLURAL, name=name, subresource="status")
+        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        await self._client.request("PATCH", target, query=query, body=body, content_type=APPLY)
+
+    async def list_pods(self, node: str) -> dict[str, tuple[str, str]]:
+        """UID → (namespace, name) of the Pods bound to a node; metadata alone is transferred."""
+        query = {"fieldSelector": f"spec.nodeName={node}"}
+        found = await self._client.request("GET", path("v1", "pods"), query=query, accept=_METADATA)
+        return {
+            item["metadata"]["uid"]: (item["metadata"]["namespace"], item["metadata"]["name"])
+            for item in found.get("items") or ()
+        }
+
+
+def _decoded(name: str, secret: KubeObject) -> dict[str, str]:
+    try:
+        return {key: base64.b64decode(value).decode() for key, value in (secret.get("data") or {}).items()}
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise errors.KubeError(f"Secret {name}: a value is not text") from error

@@ -1,0 +1,267 @@
+"""The life of a pod VM: what is known of one Pod UID → the one next step. Pure; doing it is `pod_controller`.
+
+Theory of operation
+-------------------
+Three things are observed and never mixed: the Pod as the API server has it (`PodFacts`, or none: the object is gone),
+its VM as vSphere shows it (`PodVM`, or none), and the connection to its guest (`Link`). From these, and a few instants,
+`next_step` picks one step. It is level-triggered: no step remembers the one before, so a restart of the provider, a
+lost reply or a step that failed needs no code of its own; the same facts give the same step again.
+
+Marks on the VM say how far its life has come, and survive us:
+
+    no VM ──Clone──▶ VM without report ──(agent)──▶ report Ready ──Pin──▶ pinned ──Serve──▶ fed
+
+*Pinned* is the line that matters. Before it no tenant code has run: the VM may be thrown away and cloned again
+(`Replace`). From then on the Pod's containers may have run: a VM that is lost is never replaced under the same UID,
+the Pod fails (`Lose`), and its owner makes a new one.
+
+Absence means something only while `synced` is true; a stale inventory never leads to a clone or to a destroy. Each
+operation on a VM is idempotent, so a step may be repeated at will; `Clone` alone is not, and is therefore only taken
+when a synced inventory shows no VM of that UID.
+
+    the Pod is      no VM            VM off               VM on, not pinned   VM on, pinned
+    ─────────────   ──────────────   ──────────────────   ─────────────────   ───────────────────────────────
+    gone            Forget           Discard              Discard             Discard
+    deleted, g=0    Wait             Discard              Discard             Discard     (a foreign finalizer)
+    deleted         Finish           Finish               Finish              Serve, Finish after the deadline
+    terminal        Wait             Discard              Discard             Serve (logs are read from the guest)
+    new             Refuse / Clone   Wait, then Replace   Wait, Pin           Serve
+    has run         Lose             Wait, then Lose      (as new)            Serve
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from provider.errors import UnsupportedPod
+from provider.plan import PodPlan
+from provider.podvm import GuestPhase, PodVM, PowerState
+
+OFF_SETTLES = 10.0
+"""Seconds that a VM may be seen off: vSphere HA restarts it, and a clone that another process asked for is switched on
+last."""
+APPEARS_WITHIN = 30.0
+"""Seconds from the end of a clone's task to its VM in the inventory watch."""
+UNREACHABLE_AFTER_GRACE = 30.0
+"""Seconds after the grace period for a guest that does not answer (contract; the kubelet kills at the grace period)."""
+STUCK_AFTER_GRACE = 120.0
+"""Seconds after the grace period for a guest that is connected but does not end: it may be its tenant's by now."""
+GUEST_DELETES_WITHIN = 15.0
+"""Seconds for a delete that the guest has asked for, from power-off to the object's end."""
+DELETE_AGAIN = 5.0
+"""Seconds after which a delete that was answered but not seen is sent again."""
+
+
+class Link(StrEnum):
+    """The connection to the guest's agent."""
+
+    NONE = "None"
+    CONNECTING = "Connecting"
+    CONNECTED = "Connected"
+    LOST = "Lost"
+    REFUSED = "Refused"
+
+
+@dataclass(frozen=True, slots=True)
+class PodFacts:
+    """What counts of a Pod object."""
+
+    deleted: bool = False  # a deletionTimestamp is set
+    grace: float = 0.0  # deletionGracePeriodSeconds
+    terminal: bool = False  # phase Succeeded or Failed
+    started: bool = False  # a kubelet has reported on it: containers may have run
+    refused: bool = False  # Failed by our own refusal: there never was a VM
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that the decision depends on. Instants are of one monotonic clock; None: it has not happened."""
+
+    pod: PodFacts | None
+    plan: PodPlan | UnsupportedPod | None  # None: not known yet what the VMs are like
+    vm: PodVM | None
+    synced: bool
+    now: float
+    link: Link = Link.NONE
+    fed: bool = False  # this process has fed it: containers may have run
+    predecessor_on: bool = False  # the VM of an older Pod of the same name still runs
+    vm_since: float = 0.0  # the VM is as it is (power state) since
+    cloned_at: float | None = None  # a clone of ours ended well
+    deleted_at: float | None = None  # the deletion was first seen
+    guest_deletes_at: float | None = None  # the guest has asked for the final delete
+    delete_sent_at: float | None = None  # we have sent the final delete
+    report_timeout: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do until the facts change, or until then."""
+
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Neither Pod nor VM: the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Fail the Pod: it asks for what cannot be honoured."""
+
+    error: UnsupportedPod
+
+
+@dataclass(frozen=True, slots=True)
+class Clone:
+    """Instant-clone the parent."""
+
+    plan: PodPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """Write the fingerprint where the guest cannot change it."""
+
+    vm: PodVM
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """Be connected and keep the guest's objects up to date."""
+
+    vm: PodVM
+    until: float | None = None  # look again then
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """Destroy a VM in which nothing of the tenant has run; the next step is a new clone."""
+
+    vm: PodVM
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lose:
+    """Fail the Pod: its VM is lost."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """End the VM, store a terminal phase, then delete the object (UID precondition)."""
+
+    vm: PodVM | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Power off and destroy."""
+
+    vm: PodVM
+
+
+Step = Wait | Forget | Refuse | Clone | Pin | Serve | Replace | Lose | Finish | Discard
+
+
+def next_step(facts: Facts) -> Step:
+    """The one next step."""
+    pod, vm = facts.pod, facts.vm
+    if pod is None:
+        if vm is not None:
+            return Discard(vm)
+        return Forget() if facts.synced else Wait()
+    if pod.deleted:
+        return _deleted(facts, pod)
+    if pod.terminal:
+        return _terminal(vm)
+    if vm is None:
+        return _without_vm(facts, pod)
+    return _with_vm(facts, pod, vm)
+
+
+def _deleted(facts: Facts, pod: PodFacts) -> Step:
+    vm = facts.vm
+    if pod.grace == 0 and pod.terminal:
+        # Only somebody else's finalizer keeps the object; its VM has no reason to live.
+        return Discard(vm) if vm else Wait()
+    if facts.delete_sent_at is not None and facts.now < facts.delete_sent_at + DELETE_AGAIN:
+        return Wait(facts.delete_sent_at + DELETE_AGAIN)
+    if facts.guest_deletes_at is not None and facts.now < facts.guest_deletes_at + GUEST_DELETES_WITHIN:
+        return Wait(facts.guest_deletes_at + GUEST_DELETES_WITHIN)
+    if vm is None:
+        if not facts.synced and not pod.refused:
+            return Wait()
+        return Finish(None, _gone_text(facts, pod))
+    if vm.power_state is PowerState.OFF:
+        return Finish(vm, "the VM was off when the Pod was deleted")
+    if pod.grace == 0:
+        return Finish(vm, "the Pod was deleted without grace")
+    if vm.pin is None:
+        return Finish(vm, "the Pod was deleted before its VM was ready")
+    if facts.link is Link.REFUSED:
+        return Finish(vm, "the guest refuses to serve")
+    grace_ends = (facts.deleted_at if facts.deleted_at is not None else facts.now) + pod.grace
+    patience = STUCK_AFTER_GRACE if facts.link is Link.CONNECTED else UNREACHABLE_AFTER_GRACE
+    if facts.now >= grace_ends + patience:
+        return Finish(vm, f"the guest did not end the Pod within {patience:.0f} s after its grace period")
+    return Serve(vm, until=grace_ends + patience)
+
+
+def _gone_text(facts: Facts, pod: PodFacts) -> str:
+    if pod.started or facts.fed:
+        return "the VM was gone when the Pod was deleted"
+    return "the Pod was deleted before it had a VM"
+
+
+def _terminal(vm: PodVM | None) -> Step:
+    if vm is None:
+        return Wait()
+    if vm.power_state is PowerState.OFF or vm.pin is None:
+        return Discard(vm)
+    return Serve(vm)
+
+
+def _without_vm(facts: Facts, pod: PodFacts) -> Step:
+    if not facts.synced:
+        return Wait()
+    if facts.cloned_at is not None and facts.now < facts.cloned_at + APPEARS_WITHIN:
+        return Wait(facts.cloned_at + APPEARS_WITHIN)
+    if pod.started or facts.fed:
+        return Lose("the VM is gone")
+    match facts.plan:
+        case None:
+            return Wait()
+        case UnsupportedPod() as error:
+            return Refuse(error)
+        case plan:
+            # The new Pod's containers must not run beside the old one's (StatefulSet: at most one).
+            return Wait() if facts.predecessor_on else Clone(plan)
+
+
+def _with_vm(facts: Facts, pod: PodFacts, vm: PodVM) -> Step:
+    has_run = vm.pin is not None and (pod.started or facts.fed)
+    if vm.power_state is PowerState.OFF:
+        settled = facts.vm_since + OFF_SETTLES
+        if facts.now < settled:
+            return Wait(settled)
+        return Lose("the VM is powered off") if has_run else Replace(vm, "it is powered off before it was used")
+    if vm.pin is None:
+        return _unpinned(facts, vm)
+    if facts.link is Link.REFUSED:
+        return Lose("the guest refuses to serve") if has_run else Replace(vm, "its guest refuses to serve")
+    return Serve(vm)
+
+
+def _unpinned(facts: Facts, vm: PodVM) -> Step:
+    if vm.report is None:
+        overdue = facts.vm_since + facts.report_timeout
+        if facts.now < overdue:
+            return Wait(overdue)
+        return Replace(vm, f"its agent was silent for {facts.report_timeout:.0f} s")
+    if vm.report.phase is GuestPhase.REFUSED:
+        return Replace(vm, f"its guest refused: {vm.report.message or 'no reason given'}")
+    return Pin(vm, vm.report.fingerprint)

@@ -1,0 +1,194 @@
+"""The virtual node's Node object, built from the VCH and its health. Pure; `node_controller` writes it.
+
+Only fields that are ours are built: labels, annotations, taints at creation, and our parts of the status. Foreign
+labels, taints, conditions and `spec.unschedulable` are never touched (invariant I-56).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from provider.vch import TAINT_KEY, TaintEffect, VirtualContainerHostSpec
+
+KubeObject = dict[str, Any]
+
+VCH_LABEL = "vch.dev/vch"
+KUBELET_VERSION = "v1.37.2"
+"""What a Node without guests reports: the kubelet that the guest images of this version carry."""
+
+LEASE_SECONDS = 40
+RENEW_SECONDS = 10.0
+STATUS_SECONDS = 300.0
+"""Node status at least every 5 min, and on change (KEP-589)."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeHealth:
+    """What the node's conditions say. Running Pods are well without vCenter: `Ready` does not depend on it, because a
+    Node that is not Ready has its Pods evicted after five minutes. New Pods are kept away by `NetworkUnavailable`,
+    which the node lifecycle controller turns into a NoSchedule taint (invariant I-33)."""
+
+    can_clone: bool = False
+    reason: str = "Starting"
+    message: str = "the VCH is being connected"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition without its times."""
+
+    type: str
+    status: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Conditions that know since when they are what they are."""
+
+    values: Mapping[str, tuple[Condition, datetime]] = field(default_factory=dict)
+
+    def updated(self, conditions: Sequence[Condition], now: datetime) -> "Conditions":
+        """lastTransitionTime moves only when the status does (API conventions)."""
+        values = dict(self.values)
+        for condition in conditions:
+            old = values.get(condition.type)
+            values[condition.type] = (condition, old[1] if old and old[0].status == condition.status else now)
+        return Conditions(values)
+
+    def objects(self, heartbeat: datetime) -> list[KubeObject]:
+        return [
+            {
+                "type": condition.type,
+                "status": condition.status,
+                "reason": condition.reason,
+                "message": condition.message,
+                "lastTransitionTime": timestamp(since),
+                "lastHeartbeatTime": timestamp(heartbeat),
+            }
+            for condition, since in self.values.values()
+        ]
+
+    @classmethod
+    def of_node(cls, node: KubeObject | None) -> "Conditions":
+        """Ours of an existing Node: a restart is no transition."""
+        found = {}
+        for each in ((node or {}).get("status") or {}).get("conditions") or ():
+            if each.get("type") in _OURS and each.get("lastTransitionTime"):
+                condition = Condition(each["type"], each["status"], each.get("reason", ""), each.get("message", ""))
+                found[condition.type] = (condition, parse_time(each["lastTransitionTime"]))
+        return cls(found)
+
+
+_OURS = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure", "NetworkUnavailable")
+
+
+def timestamp(when: datetime) -> str:
+    """metav1.Time: whole seconds."""
+    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_time(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def labels(name: str, spec: VirtualContainerHostSpec) -> dict[str, str]:
+    """The virtual node's labels; the VCH may add to them, not change them."""
+    return {
+        **spec.node.labels,
+        "type": "virtual-kubelet",
+        "kubernetes.io/hostname": name,
+        "kubernetes.io/os": "linux",
+        "kubernetes.io/arch": "amd64",
+        "kubernetes.io/role": "agent",
+        "node-role.kubernetes.io/agent": "",
+        # A load balancer would send traffic to node ports, which a virtual node does not have.
+        "node.kubernetes.io/exclude-from-external-load-balancers": "",
+        VCH_LABEL: name,
+    }
+
+
+def taints(name: str, spec: VirtualContainerHostSpec) -> list[KubeObject]:
+    """Those of the VCH, or the one that virtual-kubelet made customary."""
+    if spec.node.taints is None:
+        return [{"key": TAINT_KEY, "value": name, "effect": TaintEffect.NO_SCHEDULE.value}]
+    return [
+        {"key": taint.key, "effect": taint.effect.value, **({"value": taint.value} if taint.value else {})}
+        for taint in spec.node.taints
+    ]
+
+
+def new_node(name: str, spec: VirtualContainerHostSpec) -> KubeObject:
+    """The Node at its creation. Taints are set here only: as a list they are nobody's alone afterwards."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "labels": labels(name, spec)},
+        "spec": {"taints": taints(name, spec)},
+    }
+
+
+def node_metadata(name: str, spec: VirtualContainerHostSpec) -> KubeObject:
+    """Our labels and annotations, for server-side apply."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "labels": labels(name, spec), "annotations": dict(spec.node.annotations)},
+    }
+
+
+def node_status(name: str, spec: VirtualContainerHostSpec, conditions: list[KubeObject], port: int) -> KubeObject:
+    """Our part of the status, for server-side apply."""
+    capacity = {
+        "cpu": spec.capacity.cpu,
+        "memory": spec.capacity.memory,
+        "pods": str(spec.capacity.pods),
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name},
+        "status": {
+            "capacity": capacity,
+            "allocatable": capacity,
+            "conditions": conditions,
+            "addresses": [
+                {"type": "InternalIP", "address": spec.node.address},
+                {"type": "Hostname", "address": name},
+            ],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
+            "nodeInfo": node_info(),
+        },
+    }
+
+
+def node_info() -> KubeObject:
+    """All fields are required; those of a real machine are each guest's own."""
+    return {
+        "architecture": "amd64",
+        "operatingSystem": "linux",
+        "kubeletVersion": KUBELET_VERSION,
+        "kubeProxyVersion": "",
+        "containerRuntimeVersion": "containerd://in-guest",
+        "osImage": "virtual-kubelet-vch",
+        "kernelVersion": "",
+        "machineID": "",
+        "systemUUID": "",
+        "bootID": "",
+    }
+
+
+def node_conditions(health: NodeHealth) -> list[Condition]:
+    """Ready as long as we run: heartbeats stop with us, and the Node turns Unknown by itself."""
+    fine = [
+        Condition("Ready", "True", "ProviderReady", "the virtual node is served"),
+        *(
+            Condition(f"{kind}Pressure", "False", "PodVM", "each Pod has a VM of its own")
+            for kind in ("Memory", "Disk", "PID")
+        ),
+    ]
+    if health.can_clone:
+        return [*fine, Condition("NetworkUnavailable", "False", "VCHReady", "Pods can be started")]
+    return [*fine, Condition("NetworkUnavailable", "True", health.reason, health.message)]
