@@ -133,14 +133,14 @@ class PodVM:
         if self._state is not None:
             self._state.forget()
             self._state = None
+        if self._port is not None:
+            await self._port.close()  # but for the connection that asked: it is told
         address = str(self._identity.address.ip) if self._identity else ""
         text = identity.report(clone_id, Phase.REFUSED, "", address, 0, message)
         try:
             await self.hypervisor.set(guestinfo.REPORT, text)
         except ProgramFailed as error:
             log.error("the refusal could not be reported: %s", error)
-        if self._port is not None:
-            await self._port.close()  # but for the connection that asked: it is told
         self.refused.set()
 
     async def close(self) -> None:

@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vch_agent import clock, phases
+from vch_agent import clock, phases, pod_vm
 from vch_agent.pki import LocalPKI
 from vch_agent.settings import Settings
 from vch_agent.thaw import Machine
@@ -128,7 +129,17 @@ def guest(tmp_path: Path, hypervisor: Hypervisor, provider_ca: LocalPKI) -> Gues
     return Guest(tmp_path / "root", hypervisor, provider_ca)
 
 
-async def test_a_parent_warms_up_freezes_when_told_and_serves_as_a_clone(guest: Guest) -> None:
+async def test_a_parent_warms_up_freezes_when_told_and_serves_as_a_clone(
+    guest: Guest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    real = pod_vm.server_context
+
+    def server_context(*given: Any) -> ssl.SSLContext:
+        made.append("tls")
+        return real(*given)
+
+    monkeypatch.setattr(pod_vm, "server_context", server_context)
     os.mkfifo(guest.hypervisor.folder / ".thaw")
     guest.hypervisor.put("parent", {"node": "vch-0", "freeze": False})
 
@@ -151,7 +162,7 @@ async def test_a_parent_warms_up_freezes_when_told_and_serves_as_a_clone(guest: 
         watching = await _warm_kubelet(guest, token)
         guest.hypervisor.put("parent", {"node": "vch-0", "freeze": True})
         await _until((guest.hypervisor.folder / ".frozen").exists)
-        assert guest.done == []
+        assert guest.done == made == []  # no TLS context before the freeze
 
         guest.identify()
         before = len(guest.hypervisor.calls())
