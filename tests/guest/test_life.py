@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vch_agent import clock, phases, pod_vm
+from vch_agent import clock, phases, pod_vm, provider_port
 from vch_agent.pki import LocalPKI
 from vch_agent.settings import Settings
 from vch_agent.thaw import Machine
@@ -133,7 +133,7 @@ async def test_a_parent_warms_up_freezes_when_told_and_serves_as_a_clone(
     guest: Guest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[str] = []
-    real = pod_vm.server_context
+    real = provider_port.server_context
 
     def server_context(*given: Any) -> ssl.SSLContext:
         made.append("tls")
