@@ -1,0 +1,181 @@
+"""The kubelet API's server: one TLS connection, one request, then the end.
+
+Thin: it asks `authentication`, `authorization` and `routes`, and hands over to `splice` or `merge`. Every doubt is an
+error to the client, never a service. A connection is not used for a second request: after an upgrade there is none to
+come, and `kubectl` and the API server open one each.
+"""
+
+import asyncio
+import contextlib
+import datetime
+import ssl
+
+import structlog
+
+from provider.errors import GuestError, KubeError
+from provider.guest.dial import dial
+from provider.kubelet import merge, routes
+from provider.kubelet.authentication import Authenticator
+from provider.kubelet.authorization import Authorizer
+from provider.kubelet.directory import GuestDirectory, GuestEndpoint
+from provider.kubelet.fetch import fetch
+from provider.kubelet.head import BadHead, Request, read_request, response_head
+from provider.kubelet.routes import Action, Route, Unroutable
+from provider.kubelet.splice import splice
+
+log = structlog.get_logger()
+
+_CONNECTIONS = 1024
+_GUESTS_AT_ONCE = 50
+_TEXT = "text/plain; charset=utf-8"
+_METRICS = "text/plain; version=0.0.4; charset=utf-8"
+_JSON = "application/json"
+
+
+class _Answer(Exception):
+    """A request ends here, with this status and text."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class KubeletServer:
+    """Serves one virtual node until `serve` is cancelled."""
+
+    def __init__(
+        self,
+        *,
+        address: str,
+        port: int,
+        tls: ssl.SSLContext,
+        authenticator: Authenticator,
+        authorizer: Authorizer,
+        guests: GuestDirectory,
+        node: str,
+    ) -> None:
+        self.ready = asyncio.Event()
+        self._address = address
+        self._port = port
+        self._tls = tls
+        self._authenticator = authenticator
+        self._authorizer = authorizer
+        self._guests = guests
+        self._node = node
+        self._connections: set[asyncio.Task[None]] = set()
+
+    async def serve(self) -> None:
+        """Raises OSError when the address cannot be listened on."""
+        server = await asyncio.start_server(
+            self._accept, self._address, self._port, ssl=self._tls, ssl_handshake_timeout=10, reuse_address=True
+        )
+        self.ready.set()
+        try:
+            await server.serve_forever()
+        finally:
+            server.close()
+            for task in self._connections:
+                task.cancel()
+            await asyncio.gather(*self._connections, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        if len(self._connections) >= _CONNECTIONS:
+            writer.transport.abort()
+            return
+        self._connections.add(task)
+        try:
+            await self._serve_one(reader, writer)
+        except (OSError, EOFError):
+            pass  # the client went away
+        finally:
+            self._connections.discard(task)
+            with contextlib.suppress(OSError, TimeoutError):
+                writer.close()
+                async with asyncio.timeout(5):
+                    await writer.wait_closed()
+
+    async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            request = await read_request(reader)
+            wanted = await self._admit(request, writer)
+            if wanted.namespace:
+                await self._to_guest(request, wanted, (reader, writer))
+            else:
+                content_type, body = await self._node_wide(wanted.action)
+                await _respond(writer, 200, content_type, body if request.method != "HEAD" else b"")
+        except _Answer as answer:
+            await _respond(writer, answer.status, _TEXT, str(answer).encode())
+        except BadHead as error:
+            await _respond(writer, error.status, _TEXT, str(error).encode())
+        except GuestError as error:
+            await _respond(writer, 502, _TEXT, f"{error.reason}: {error}".encode())
+
+    async def _admit(self, request: Request, writer: asyncio.StreamWriter) -> Route:
+        """The route of a request that may be served; raises _Answer for all others."""
+        wanted = routes.route(request.method, request.target)
+        try:
+            user = await self._authenticator.user(request, writer.get_extra_info("ssl_object"))
+            if user is None:
+                raise _Answer(401, "Unauthorized")
+            allowed = await self._authorizer.allows(user, wanted)
+        except KubeError as error:
+            log.warning("cannot decide who may use the kubelet API", reason=error.reason, error=str(error))
+            raise _Answer(500, "the API server could not be asked; try again") from error
+        if not allowed:
+            right = f"{wanted.verb} nodes/{wanted.subresources[-1]}"
+            raise _Answer(403, f"Forbidden (user={user.name}, verb and resource={right}, node={self._node})")
+        if isinstance(wanted, Unroutable):
+            raise _Answer(wanted.status, wanted.message)
+        return wanted
+
+    async def _to_guest(
+        self, request: Request, route: Route, client: tuple[asyncio.StreamReader, asyncio.StreamWriter]
+    ) -> None:
+        endpoint = self._guests.find(route.namespace, route.pod, route.uid)
+        if endpoint is None:
+            raise _Answer(
+                404, f"pod {route.namespace}/{route.pod} is not found on {self._node}, or has not started yet"
+            )
+        guest = await dial(endpoint.address, endpoint.port, endpoint.pin, endpoint.ssl_context)
+        try:
+            await splice(request, route, client, guest)
+        finally:
+            guest[1].transport.abort()
+
+    async def _node_wide(self, action: Action) -> tuple[str, bytes]:
+        match action:
+            case Action.HEALTHZ:
+                return _TEXT, b"ok"
+            case Action.PODS:
+                return _JSON, merge.pod_list(self._guests.pods())
+            case Action.RUNNING_PODS:
+                return _JSON, merge.pod_list(endpoint.pod for endpoint in self._guests.endpoints())
+            case Action.SUMMARY:
+                now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+                return _JSON, merge.summary(self._node, await self._ask_all("/stats/summary"), now)
+        return _METRICS, merge.metrics(await self._ask_all(f"/{action}"))
+
+    async def _ask_all(self, target: str) -> list[merge.Answer]:
+        """What the guests answer; one that does not must not break the rest."""
+        at_once = asyncio.Semaphore(_GUESTS_AT_ONCE)
+
+        async def ask(endpoint: GuestEndpoint) -> bytes | None:
+            async with at_once:
+                try:
+                    return await fetch(endpoint, target)
+                except GuestError as error:
+                    log.info("guest is left out of a node-wide answer", target=target, error=str(error))
+                    return None
+
+        endpoints = self._guests.endpoints()
+        texts = await asyncio.gather(*(ask(endpoint) for endpoint in endpoints))
+        return [(endpoint.pod, text) for endpoint, text in zip(endpoints, texts, strict=True) if text is not None]
+
+
+async def _respond(writer: asyncio.StreamWriter, status: int, content_type: str, body: bytes) -> None:
+    headers = [("content-type", content_type), ("content-length", str(len(body)))]
+    writer.write(response_head(status, headers) + body)
+    with contextlib.suppress(OSError):
+        await writer.drain()
