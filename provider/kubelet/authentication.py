@@ -8,23 +8,13 @@ import ssl
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from provider.kube.reviews import UserInfo
 from provider.kubelet.head import Request
 
 TOKEN_CACHE = 120.0  # seconds; the kubelet's default (authentication.webhook.cacheTTL)
 _CACHED = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class UserInfo:
-    """An authenticated user, as TokenReview tells it and SubjectAccessReview takes it."""
-
-    name: str
-    uid: str = ""
-    groups: tuple[str, ...] = ()
-    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class TokenReviewer(Protocol):
@@ -73,4 +63,4 @@ def certificate_user(certificate: Mapping[str, Any]) -> UserInfo | None:
     if len(names) != 1 or not names[0]:
         return None
     groups = tuple(value for key, value in fields if key == "organizationName")
-    return UserInfo(name=names[0], groups=(*groups, "system:authenticated"))
+    return UserInfo(username=names[0], groups=(*groups, "system:authenticated"))

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol
 
-from provider.kubelet.authentication import UserInfo
+from provider.kube.reviews import UserInfo
 from provider.kubelet.routes import Route, Unroutable
 
 ALLOWED_CACHE = 300.0  # seconds; the kubelet's defaults (authorization.webhook.cache{Authorized,Unauthorized}TTL)
@@ -19,8 +19,8 @@ _Question = tuple[str, str, tuple[str, ...], tuple[tuple[str, tuple[str, ...]], 
 
 
 class AccessReviewer(Protocol):
-    async def review_access(self, user: UserInfo, verb: str, subresource: str, node: str) -> bool:
-        """Whether the user may do this to `nodes/<subresource>`. Raises errors.KubeError: nobody knows."""
+    async def review_access(self, user: UserInfo, verb: str, resource: str, subresource: str, name: str) -> bool:
+        """Whether the user may do this to `<resource>/<subresource>`. Raises errors.KubeError: nobody knows."""
 
 
 class Authorizer:
@@ -39,11 +39,12 @@ class Authorizer:
         return False
 
     async def _allowed(self, user: UserInfo, verb: str, subresource: str) -> bool:
-        question = (user.name, user.uid, user.groups, tuple(sorted(user.extra.items())), verb, subresource)
+        extra = tuple(sorted((key, tuple(values)) for key, values in user.extra.items()))
+        question = (user.username, user.uid, user.groups, extra, verb, subresource)
         cached = self._cache.get(question)
         if cached is not None and cached[0] > self._clock():
             return cached[1]
-        allowed = await self._reviewer.review_access(user, verb, subresource, self._node)
+        allowed = await self._reviewer.review_access(user, verb, "nodes", subresource, self._node)
         self._cache[question] = (self._clock() + (ALLOWED_CACHE if allowed else DENIED_CACHE), allowed)
         self._cache.move_to_end(question)
         while len(self._cache) > _CACHED:

@@ -125,7 +125,7 @@ class KubeletServer:
             raise _Answer(500, "the API server could not be asked; try again") from error
         if not allowed:
             right = f"{wanted.verb} nodes/{wanted.subresources[-1]}"
-            raise _Answer(403, f"Forbidden (user={user.name}, verb and resource={right}, node={self._node})")
+            raise _Answer(403, f"Forbidden (user={user.username}, verb and resource={right}, node={self._node})")
         if isinstance(wanted, Unroutable):
             raise _Answer(wanted.status, wanted.message)
         return wanted
