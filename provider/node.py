@@ -180,6 +180,24 @@ def node_info() -> KubeObject:
     }
 
 
+def lease(name: str, node_uid: str, now: datetime) -> KubeObject:
+    """The heartbeat; it belongs to the Node object and goes with it (invariant I-53)."""
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {
+            "name": name,
+            "namespace": "kube-node-lease",
+            "ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": name, "uid": node_uid}],
+        },
+        "spec": {
+            "holderIdentity": name,
+            "leaseDurationSeconds": LEASE_SECONDS,
+            "renewTime": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        },
+    }
+
+
 def node_conditions(health: NodeHealth) -> list[Condition]:
     """Ready as long as we run: heartbeats stop with us, and the Node turns Unknown by itself."""
     fine = [

@@ -1,7 +1,5 @@
 """Writes of the virtual node: its Node object and its Lease. What is in them is `provider.node`'s business."""
 
-from datetime import datetime
-
 from provider import errors
 from provider.kube.client import APPLY, FIELD_MANAGER, MERGE, KubeClient, KubeObject, path
 
@@ -47,26 +45,14 @@ class NodeWrites:
             except errors.KubeNotFound:
                 continue
 
-    async def renew_lease(self, node: str, node_uid: str, seconds: int, now: datetime) -> None:
-        """Renew the node's Lease, make it if there is none. It belongs to the Node object (invariant I-53)."""
-        lease: KubeObject = {
-            "metadata": {
-                "ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": node, "uid": node_uid}],
-            },
-            "spec": {
-                "holderIdentity": node,
-                "leaseDurationSeconds": seconds,
-                "renewTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-            },
-        }
-        target = path(_LEASE_API, "leases", namespace=LEASES, name=node)
-        try:
-            await self._client.request("PATCH", target, body=lease, content_type=MERGE, within=_TIMEOUT)
-        except errors.KubeNotFound:
-            lease |= {"apiVersion": _LEASE_API, "kind": "Lease"}
-            lease["metadata"] |= {"name": node, "namespace": LEASES}
-            target = path(_LEASE_API, "leases", namespace=LEASES)
-            await self._client.request("POST", target, body=lease, within=_TIMEOUT)
+    async def renew_lease(self, lease: KubeObject) -> None:
+        """Raises KubeNotFound if there is none."""
+        target = path(_LEASE_API, "leases", namespace=LEASES, name=lease["metadata"]["name"])
+        await self._client.request("PATCH", target, body=lease, content_type=MERGE, within=_TIMEOUT)
+
+    async def create_lease(self, lease: KubeObject) -> None:
+        """Raises KubeConflict if there is one."""
+        await self._client.request("POST", path(_LEASE_API, "leases", namespace=LEASES), body=lease, within=_TIMEOUT)
 
     async def _apply(self, node: KubeObject, subresource: str) -> KubeObject:
         target = path("v1", "nodes", name=node["metadata"]["name"], subresource=subresource)

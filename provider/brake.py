@@ -1,0 +1,29 @@
+"""The mass brake: many VMs about to be destroyed at once point to a mistake of ours, not of so many Pods. Pure.
+
+A wrong kubeconfig or an etcd restored from a backup makes every Pod look gone (invariant I-42; the node lifecycle
+controller stops its evictions for the same reason). The same finding must then hold for a second, longer quarantine.
+"""
+
+from provider.clock import Clock
+
+AT_ONCE = 5
+SHARE = 0.2
+QUARANTINE = 600.0
+
+
+class Brake:
+    """Remembers since when too many were about to go."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._since: float | None = None
+
+    def allows(self, going: int, total: int) -> bool:
+        """May `going` of `total` go now?"""
+        if going <= max(AT_ONCE, SHARE * total):
+            self._since = None
+            return True
+        now = self._clock.monotonic()
+        if self._since is None:
+            self._since = now
+        return now - self._since >= QUARANTINE

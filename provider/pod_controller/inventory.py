@@ -1,0 +1,127 @@
+"""What vSphere shows of one VCH, kept from the events of its watch. No I/O, no decisions.
+
+Only VMs with this cluster's and this VCH's marks are ours (invariant I-06); of others in the folder only the addresses
+count. While `synced` is false the picture is stale: what is in it may be used, what is missing means nothing.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from provider.podvm import Appeared, InventoryEvent, Lost, Parent, ParentChanged, PodVM, PowerState, Synced, Vanished
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A VM, and since when its power state is what it is."""
+
+    vm: PodVM
+    since: float
+
+
+class Inventory:
+    """The pod VMs and the parent of one VCH."""
+
+    def __init__(self, cluster: str, vch: str) -> None:
+        self._cluster = cluster
+        self._vch = vch
+        self._seen: dict[str, Seen] = {}  # ours, by moref
+        self._uids: dict[str, list[str]] = {}  # morefs by pod UID, in the order in which they were seen
+        self._names: dict[tuple[str, str], set[str]] = {}  # morefs by namespace and name of the Pod
+        self._foreign: dict[str, PodVM] = {}
+        self._destroyed: set[str] = set()  # a late update must not bring a VM back that we destroyed
+        self._told: set[str] = set()  # morefs told of since the watch broke
+        self.parent: Parent | None = None
+        self.synced = False
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def apply(self, event: InventoryEvent, now: float) -> Collection[str]:
+        """Take in an event; returns the pod UIDs that it concerns."""
+        match event:
+            case Appeared(vm):
+                return self._appeared(vm, now)
+            case Vanished(uid, moref):
+                self._forget(moref)
+                return (uid,)
+            case ParentChanged(parent):
+                self.parent = parent
+                return tuple(self._uids)
+            case Synced():
+                return self._synced()
+            case Lost():
+                self.synced = False
+                self._told.clear()
+                return ()
+
+    def vm(self, uid: str) -> Seen | None:
+        """The VM of a Pod. Should there ever be two, the one that was fed, else the first."""
+        found = [self._seen[moref] for moref in self._uids.get(uid, ())]
+        return next((each for each in found if each.vm.pin), found[0] if found else None)
+
+    def duplicates(self, uid: str) -> list[PodVM]:
+        """VMs of a Pod that are not *the* VM of the Pod."""
+        chosen = self.vm(uid)
+        return [
+            self._seen[moref].vm for moref in self._uids.get(uid, ()) if chosen is not None and moref != chosen.vm.moref
+        ]
+
+    def vms(self) -> list[PodVM]:
+        """All of ours."""
+        return [each.vm for each in self._seen.values()]
+
+    def uids(self) -> Collection[str]:
+        return tuple(self._uids)
+
+    def running_namesakes(self, namespace: str, name: str, uid: str) -> list[PodVM]:
+        """VMs that still run for older Pods of the same name (invariant I-09)."""
+        found = [self._seen[moref].vm for moref in self._names.get((namespace, name), ())]
+        return [vm for vm in found if vm.identity.uid != uid and vm.power_state is not PowerState.OFF]
+
+    def addresses(self) -> set[str]:
+        """In use, whosever VMs they are."""
+        return {vm.address for vm in (*self.vms(), *self._foreign.values()) if vm.address}
+
+    def destroyed(self, moref: str) -> None:
+        """We have destroyed it; do not wait for the watch to say so."""
+        if moref in self._seen:
+            self._destroyed.add(moref)
+            self._forget(moref)
+
+    def _appeared(self, vm: PodVM, now: float) -> Collection[str]:
+        self._told.add(vm.moref)
+        if vm.moref in self._destroyed:
+            return ()
+        if (vm.identity.cluster, vm.identity.vch) != (self._cluster, self._vch):
+            self._foreign[vm.moref] = vm
+            return ()
+        old = self._seen.get(vm.moref)
+        since = old.since if old and old.vm.power_state is vm.power_state else now
+        self._seen[vm.moref] = Seen(vm, since)
+        self._names.setdefault((vm.identity.namespace, vm.identity.name), set()).add(vm.moref)
+        morefs = self._uids.setdefault(vm.identity.uid, [])
+        if vm.moref not in morefs:
+            morefs.append(vm.moref)
+        return (vm.identity.uid,)
+
+    def _synced(self) -> Collection[str]:
+        concerned = set(self._uids)
+        for moref in [moref for moref in (*self._seen, *self._foreign) if moref not in self._told]:
+            self._forget(moref)
+        self._destroyed &= self._told
+        self.synced = True
+        return concerned
+
+    def _forget(self, moref: str) -> None:
+        self._told.discard(moref)
+        self._foreign.pop(moref, None)
+        seen = self._seen.pop(moref, None)
+        if seen is None:
+            return
+        who = seen.vm.identity
+        self._uids[who.uid].remove(moref)
+        if not self._uids[who.uid]:
+            del self._uids[who.uid]
+        self._names[who.namespace, who.name].discard(moref)
+        if not self._names[who.namespace, who.name]:
+            del self._names[who.namespace, who.name]

@@ -1,0 +1,387 @@
+"""One Pod UID: asks `lifecycle` for the next step, takes it, waits for a fact to change, for ever.
+
+Steps are taken one at a time, so nothing of a UID happens twice at once. A step that fails is tried again at growing
+distances and never given up (invariant I-23); a fact that makes another step due does not wait for that. Nothing that
+is kept here is needed after a restart: the marks on the VM and the Pod's status say how far things are.
+"""
+
+import asyncio
+import contextlib
+import os
+import random
+import secrets
+from collections import defaultdict
+from dataclasses import replace
+from typing import Any
+
+import structlog
+
+from provider import errors, guestinfo, lifecycle, metrics, plan, pod_status
+from provider.backoff import Backoff
+from provider.lifecycle import Facts, Link
+from provider.pod_controller.guest import Guest, References
+from provider.pod_controller.surroundings import Surroundings
+from provider.podvm import CloneRequest, PodIdentity, PodVM
+from provider.relay import RelayReply, RelayRequest
+
+KubeObject = dict[str, Any]
+
+_ANNOUNCE_AFTER = 1.0
+"""Seconds until a Pod whose VM is not there yet is told to be ContainerCreating: most VMs are faster, and their kubelet
+says it anyway."""
+
+
+class PodWorker:
+    """The worker of one UID."""
+
+    def __init__(self, surroundings: Surroundings, uid: str, namespace: str, name: str) -> None:
+        self.uid = uid
+        self.namespace = namespace
+        self.name = name
+        self.pod: KubeObject | None = None
+        self.guest: Guest | None = None
+        self._here = surroundings
+        self._log = structlog.get_logger(pod=f"{namespace}/{name}", uid=uid)
+        self._changed = asyncio.Event()
+        self._backoffs: defaultdict[type[lifecycle.Step], Backoff] = defaultdict(Backoff)
+        self._references = References(surroundings, self._refresh)
+        self._serving: asyncio.Task[None] | None = None
+        self._announcing: asyncio.Task[None] | None = None
+        self._guest_reports = asyncio.Event()
+        self._pin: tuple[str, str] | None = None  # moref and fingerprint, until the watch shows them
+        self._stages = metrics.Stages(surroundings.clock)
+        self._fed = False
+        self._cloned_at: float | None = None
+        self._deleted_at: float | None = None
+        self._guest_deletes_at: float | None = None
+        self._delete_sent_at: float | None = None
+
+    # Facts, told by the controller and by the relay.
+
+    def see(self, pod: KubeObject) -> None:
+        """The Pod as it is now; older states are ignored."""
+        if not pod_status.newer(self.pod, pod):
+            return
+        self.pod = pod
+        if pod["metadata"].get("deletionTimestamp") and self._deleted_at is None:
+            self._deleted_at = self._here.clock.monotonic()
+        if (pod.get("status") or {}).get("phase") == "Running":
+            self._stages.reached("running")
+        self._refresh()
+
+    def gone(self) -> None:
+        """The object does not exist any more."""
+        self.pod = None
+        self.wake()
+
+    def wake(self) -> None:
+        """Something may have changed."""
+        self._changed.set()
+
+    def hurry(self) -> None:
+        """Something changed that may make what failed succeed."""
+        for backoff in self._backoffs.values():
+            backoff.hurry()
+        self.wake()
+
+    def facts(self) -> Facts:
+        """All that is known."""
+        here = self._here
+        seen = here.inventory.vm(self.uid)
+        vm = self._pinned(seen.vm) if seen else None
+        link = self.guest.link if self.guest and vm and self.guest.vm.moref == vm.moref else Link.NONE
+        return Facts(
+            pod=pod_status.pod_facts(self.pod) if self.pod else None,
+            plan=self._plan() if self.pod and seen is None else None,
+            vm=vm,
+            synced=here.inventory.synced,
+            now=here.clock.monotonic(),
+            link=link,
+            fed=self._fed,
+            predecessor_on=bool(here.inventory.running_namesakes(self.namespace, self.name, self.uid)),
+            vm_since=seen.since if seen else 0.0,
+            cloned_at=self._cloned_at,
+            deleted_at=self._deleted_at,
+            guest_deletes_at=self._guest_deletes_at,
+            delete_sent_at=self._delete_sent_at,
+            report_timeout=here.report_timeout,
+        )
+
+    # The loop.
+
+    async def run(self) -> None:
+        """Until neither Pod nor VM is left."""
+        try:
+            while True:
+                self._changed.clear()
+                step = lifecycle.next_step(self.facts())
+                if isinstance(step, lifecycle.Forget):
+                    return
+                until = await self._attempt(step)
+                await self._wait(until)
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """End the connection to the guest; the VM stays as it is."""
+        await self._disconnect()
+        self._references.close()
+        if self._announcing:
+            self._announcing.cancel()
+
+    async def _attempt(self, step: lifecycle.Step) -> float | None:
+        """Take a step unless it failed a moment ago; the instant at which to look again."""
+        now = self._here.clock.monotonic()
+        backoff = self._backoffs[type(step)]
+        if now < backoff.until:
+            return backoff.until
+        try:
+            until = await self._take(step)
+        except errors.ProviderError as error:
+            delay = backoff.failed(error, self._here.clock.monotonic(), random.uniform(0.9, 1.1))  # noqa: S311
+            await self._report(step, error, delay)
+            return backoff.until
+        if not isinstance(step, lifecycle.Clone):
+            backoff.succeeded()  # a clone has succeeded only when its guest serves: see _refused_clone, _connected
+        return until
+
+    async def _wait(self, until: float | None) -> None:
+        if until is None:
+            await self._changed.wait()
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, until - self._here.clock.monotonic())):
+                await self._changed.wait()
+
+    async def _take(self, step: lifecycle.Step) -> float | None:
+        match step:
+            case lifecycle.Wait(until):
+                return until
+            case lifecycle.Serve(vm, until):
+                self._connect(vm)
+                return until
+            case lifecycle.Clone(wanted):
+                await self._clone(wanted)
+            case lifecycle.Pin(vm, fingerprint):
+                await self._here.vsphere.pin(vm.moref, fingerprint)
+                self._pin = (vm.moref, fingerprint)
+            case lifecycle.Refuse(error):
+                await self._refuse(error)
+            case lifecycle.Replace(vm, why):
+                self._refused_clone(vm, why)
+                await self._destroy(vm)
+            case lifecycle.Lose(why):
+                await self._lose(why)
+            case lifecycle.Finish(finished, why):
+                await self._finish(finished, why)
+            case lifecycle.Discard(vm):
+                await self._destroy(vm)
+        return self._here.clock.monotonic()  # a step was taken: look again at once
+
+    # The steps.
+
+    async def _clone(self, wanted: plan.PodPlan) -> None:
+        here, pod = self._here, self.pod
+        assert pod is not None
+        address = here.reserve(self.uid)
+        identity = PodIdentity(here.cluster, here.vch, here.node, self.namespace, self.name, self.uid)
+        network = here.spec.network
+        facts = guestinfo.CloneFacts(
+            identity=identity,
+            clone_id=secrets.token_hex(16),
+            hostname=wanted.hostname,
+            network=guestinfo.GuestNetwork(address, network.prefix_length, network.gateway, tuple(network.nameservers)),
+            client_ca_pem=here.credentials.ca_pem,
+            seed=os.urandom(64),
+            now=here.clock.now().timestamp(),
+        )
+        request = CloneRequest(wanted.vm_name, self.uid, guestinfo.encode_clone(facts))
+        self._references.follow(pod)
+        self._announce()
+        self._stages.begin()
+        moref = await here.vsphere.clone(request)
+        self._cloned_at = here.clock.monotonic()
+        took = self._stages.reached("cloned")
+        parent = here.inventory.parent.name if here.inventory.parent else here.spec.placement.parent
+        self._log.info("vm cloned", vm=wanted.vm_name, moref=moref, address=address, seconds=round(took or 0, 3))
+        here.events.normal(
+            pod,
+            "VirtualMachineCloned",
+            f"Instant-cloned VM {wanted.vm_name} ({moref}) from {parent} in {took or 0:.2f}s",
+        )
+
+    def _connect(self, vm: PodVM) -> None:
+        """Be connected to this VM; does nothing if that is so."""
+        running = self._serving is not None and not self._serving.done()
+        if self.guest and self.guest.vm.moref == vm.moref and (running or self.guest.link is Link.REFUSED):
+            return
+        if self._serving:
+            self._serving.cancel()
+        relay = self._here.relay.handler_for(vm.identity, vm.address, lambda: self.pod, self._before_delete)
+
+        async def relay_and_learn(request: RelayRequest) -> RelayReply:
+            reply = await relay(request)
+            if reply.code == 200 and reply.object.get("kind") == "Pod" and request.verb == "patchStatus":
+                self.see(reply.object)
+            return reply
+
+        if self.pod is not None:
+            self._references.follow(self.pod)
+        self.guest = Guest(self._here, vm, self._references, lambda: self.pod, relay_and_learn, self._link_changed)
+        self._serving = asyncio.create_task(self._serve_guest(self.guest), name=f"guest of {self.name}")
+
+    async def _serve_guest(self, guest: Guest) -> None:
+        try:
+            await guest.run(self._announced())
+        except Exception:
+            self._log.exception("connection to the guest ended by a defect")
+            await asyncio.sleep(_ANNOUNCE_AFTER)
+        finally:
+            self.wake()
+
+    def _link_changed(self) -> None:
+        if self.guest and self.guest.link is Link.CONNECTED:
+            self._fed = True
+            self._backoffs.clear()
+            took = self._stages.reached("guest_ready")
+            if took is not None and self.pod is not None:
+                message = f"Guest agent answered {took:.2f}s after the clone was asked for"
+                self._here.events.normal(self.pod, "GuestReady", message)
+        self.wake()
+
+    async def _before_delete(self, identity: PodIdentity) -> None:
+        """The guest's kubelet has ended the Pod and asks for the final delete: the VM is off before the object goes."""
+        seen = self._here.inventory.vm(identity.uid)
+        self._guest_deletes_at = self._here.clock.monotonic()
+        if seen is None:
+            return
+        try:
+            await self._here.vsphere.power_off(seen.vm.moref)
+        except errors.VSphereError as error:
+            self._guest_deletes_at = None
+            raise errors.KubeUnavailable(f"the VM cannot be powered off yet: {error}") from error
+
+    async def _refuse(self, error: errors.UnsupportedPod) -> None:
+        assert self.pod is not None
+        self._log.warning("pod refused", reason=error.reason, error=str(error))
+        self._here.events.warning(self.pod, error.reason, str(error))
+        await self._patch_status(pod_status.refused(self.pod, error, self._here.clock.now()))
+
+    async def _lose(self, why: str) -> None:
+        assert self.pod is not None
+        self._log.error("vm lost", why=why)
+        self._here.events.warning(self.pod, pod_status.LOST, f"The Pod's VM is lost: {why}")
+        await self._disconnect()
+        await self._patch_status(pod_status.lost(self.pod, why, self._here.clock.now()))
+
+    async def _finish(self, vm: PodVM | None, why: str) -> None:
+        assert self.pod is not None
+        await self._disconnect()
+        if vm is not None:
+            await self._here.vsphere.power_off(vm.moref)
+        if not pod_status.pod_facts(self.pod).terminal:
+            await self._patch_status(pod_status.finished(self.pod, why, self._here.clock.now()))
+        if self.pod is None:
+            return
+        self._log.info("pod deleted", why=why)
+        try:
+            await self._here.pods.delete_pod(self.namespace, self.name, self.uid, 0)
+        except (errors.KubeNotFound, errors.KubeConflict):
+            self.pod = None
+            return
+        self._delete_sent_at = self._here.clock.monotonic()
+
+    def _refused_clone(self, vm: PodVM, why: str) -> None:
+        """A clone of no use counts as a clone that failed, or a bad parent would be cloned without end."""
+        error = errors.GuestRefused(f"VM {vm.name} ({vm.moref}) is replaced: {why}")
+        self._backoffs[lifecycle.Clone].failed(error, self._here.clock.monotonic())
+        self._cloned_at = None
+        self._log.warning("vm replaced", vm=vm.name, why=why)
+        if self.pod is not None:
+            self._here.events.warning(self.pod, "VirtualMachineReplaced", str(error))
+
+    async def _destroy(self, vm: PodVM) -> None:
+        await self._disconnect()
+        await self._here.vsphere.power_off(vm.moref)
+        await self._here.vsphere.destroy(vm.moref)
+        self._here.inventory.destroyed(vm.moref)
+        self._fed = False
+        self._log.info("vm destroyed", vm=vm.name, moref=vm.moref)
+
+    async def _disconnect(self) -> None:
+        serving, self._serving, self.guest = self._serving, None, None
+        if serving:
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
+
+    # Status that the provider writes itself.
+
+    def _announce(self) -> None:
+        if self._announcing is None and self.pod is not None and not pod_status.is_announced(self.pod):
+            self._announcing = asyncio.create_task(self._announce_late())
+
+    async def _announce_late(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_ANNOUNCE_AFTER):
+                await self._guest_reports.wait()
+                return
+        with contextlib.suppress(errors.KubeError):
+            if self.pod is not None and not pod_status.is_announced(self.pod):
+                await self._patch_status(pod_status.waiting(self.pod, self._here.clock.now()))
+
+    async def _announced(self) -> None:
+        """From here on the guest reports: what we say must not overtake it."""
+        self._guest_reports.set()
+        if self._announcing:
+            await self._announcing  # a request that is under way cannot be called back
+        reason = ((self.pod or {}).get("status") or {}).get("reason")
+        if self.pod is not None and reason and not pod_status.pod_facts(self.pod).started:
+            with contextlib.suppress(errors.KubeError):
+                await self._patch_status(pod_status.waiting(self.pod, self._here.clock.now()))
+
+    async def _patch_status(self, patch: KubeObject) -> None:
+        try:
+            self.see(await self._here.pods.patch_pod_status(self.namespace, self.name, patch))
+        except (errors.KubeNotFound, errors.KubeConflict):
+            # Not there, or another Pod of the name; ask, rather than conclude from a write that failed.
+            found = await self._here.pods.get_pod(self.namespace, self.name)
+            if found is None or found["metadata"]["uid"] != self.uid:
+                self.gone()
+            else:
+                raise
+
+    async def _report(self, step: lifecycle.Step, error: errors.ProviderError, delay: float) -> None:
+        doing = type(step).__name__.lower()
+        self._log.warning("step failed", step=doing, reason=error.reason, error=str(error), retry_in=round(delay, 1))
+        metrics.STEP_FAILURES.labels(step=doing, reason=error.reason).inc()
+        if self.pod is None or isinstance(error, errors.KubeError):
+            return
+        if not isinstance(step, lifecycle.Clone):
+            self._here.events.warning(self.pod, error.reason, f"{doing}: {error}")
+            return
+        self._here.events.warning(self.pod, "FailedCreatePodSandBox", f"{error.reason}: {error}")
+        status = self.pod.get("status") or {}
+        if (status.get("reason"), status.get("message")) != (error.reason, str(error)):
+            with contextlib.suppress(errors.KubeError):
+                now = self._here.clock.now()
+                await self._patch_status(pod_status.waiting(self.pod, now, error.reason, str(error)))
+
+    def _pinned(self, vm: PodVM) -> PodVM:
+        """The VM with its pin: written is written, the watch shows it a moment later."""
+        if vm.pin is None and self._pin is not None and self._pin[0] == vm.moref:
+            return replace(vm, pin=self._pin[1])
+        return vm
+
+    def _refresh(self) -> None:
+        if self.guest:
+            self.guest.refresh()
+        self.wake()
+
+    def _plan(self) -> plan.PodPlan | errors.UnsupportedPod | None:
+        vm_class = self._here.vm_class()
+        if vm_class is None or self.pod is None:
+            return None
+        try:
+            return plan.plan_pod(self.pod, vm_class)
+        except errors.UnsupportedPod as error:
+            return error
