@@ -31,7 +31,7 @@ type VM struct {
 	CPUs     int
 	MemoryMB int
 	MAC      string // of the first network card; empty if there is none
-	Dir      string // a folder for this VM alone; it exists
+	Dir      string // a folder for this VM alone; it exists, and goes after Destroy
 }
 
 // Host is what a guest can ask of its virtual machine. Backends get one with
@@ -69,7 +69,8 @@ type Guest interface {
 	// a later Backend.PowerOn of the same VM. It does nothing to a guest that is
 	// off.
 	PowerOff(ctx context.Context) error
-	// Destroy powers off and removes everything, except what clones still need.
+	// Destroy powers off and removes everything. What clones still need stays, in
+	// a folder of the backend's own: VM.Dir is removed.
 	Destroy(ctx context.Context) error
 	// Reset boots the guest again from its disk, without its memory.
 	Reset(ctx context.Context) error

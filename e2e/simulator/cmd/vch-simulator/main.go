@@ -1,0 +1,105 @@
+// Command vch-simulator is a vCenter whose VMs are real: see package vcenter,
+// and the README beside the module.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"vch.dev/e2e/simulator/control"
+	"vch.dev/e2e/simulator/vcenter"
+)
+
+type options struct {
+	listen, control, stateDir, readyFile string
+	bridge, qemuImage, nativeImage       string
+	user, password                       string
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.listen, "listen", "127.0.0.1:8989", "address of the vSphere API")
+	flag.StringVar(&o.control, "control", "127.0.0.1:0", "address of the control endpoint")
+	flag.StringVar(&o.stateDir, "state-dir", "", "folder for the VMs' state (required)")
+	flag.StringVar(&o.readyFile, "ready-file", "", "file that is written when the simulator serves")
+	flag.StringVar(&o.bridge, "bridge", "", "bridge that the guests' network cards are on")
+	flag.StringVar(&o.qemuImage, "qemu-image", "", "folder of the QEMU guest image; none: no qemu guests")
+	flag.StringVar(&o.nativeImage, "native-image", "", "folder of the native guest image; none: no native guests")
+	flag.StringVar(&o.user, "user", "administrator", "user name to log in with")
+	flag.StringVar(&o.password, "password", "vch", "password to log in with")
+	flag.Parse()
+	if err := run(o, flag.Args()); err != nil {
+		fmt.Fprintln(os.Stderr, "vch-simulator:", err)
+		os.Exit(1)
+	}
+}
+
+func run(o options, rest []string) (err error) {
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	switch {
+	case len(rest) > 0:
+		return fmt.Errorf("%q: there are options only, see --help", rest[0])
+	case o.stateDir == "":
+		return errors.New("--state-dir: name a folder")
+	}
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
+	if o.stateDir, err = filepath.Abs(o.stateDir); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(o.stateDir, 0o700); err != nil {
+		return err
+	}
+	backends, err := backends(o, log)
+	if err != nil {
+		return err
+	}
+	simulated, err := vcenter.Start(vcenter.Config{
+		Listen: o.listen, User: o.user, Password: o.password,
+		StateDir: filepath.Join(o.stateDir, "vms"), Backends: backends, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, simulated.Close()) }()
+	listener, err := net.Listen("tcp", o.control)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: control.Handler(simulated), ReadHeaderTimeout: time.Minute}
+	go func() { _ = server.Serve(listener) }()
+	defer server.Close()
+	if err := announce(o.readyFile, simulated, "http://"+listener.Addr().String()); err != nil {
+		return err
+	}
+	log.Info("ready", "url", simulated.URL, "control", listener.Addr())
+	log.Info("ending", "signal", <-stop)
+	return nil
+}
+
+// announce writes the ready file, whole or not at all.
+func announce(path string, simulated *vcenter.VCenter, controlURL string) error {
+	if path == "" {
+		return nil
+	}
+	content, err := json.Marshal(map[string]any{
+		"url": simulated.URL, "control": controlURL, "thumbprint": simulated.Thumbprint, "pid": os.Getpid(),
+	})
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path+".new", content, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}
