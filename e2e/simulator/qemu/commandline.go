@@ -1,0 +1,78 @@
+package qemu
+
+import (
+	"fmt"
+	"strings"
+)
+
+const (
+	program = "qemu-system-x86_64"
+	// rpcPort is the name by which vmware-rpctool finds its port in the guest.
+	rpcPort = "vmware.rpc"
+	// kernelArguments: panic=-1 and -no-reboot make a panic the end of QEMU;
+	// random.trust_cpu because nothing else seeds an emulated machine early.
+	kernelArguments = "console=ttyS0 quiet panic=-1 mitigations=off random.trust_cpu=on net.ifnames=0"
+)
+
+// descriptors are the file descriptors that QEMU inherits, by their numbers
+// there.
+type descriptors struct {
+	monitor, rpc, tap, memory, state int
+}
+
+// inherited is the order in which process.go passes them.
+var inherited = descriptors{monitor: 3, rpc: 4, tap: 5, memory: 6, state: 7}
+
+// machine is what a QEMU process is started with.
+type machine struct {
+	Accelerator accelerator
+	CPUs        int
+	MemoryMB    int
+	MAC         string
+	Kernel      string
+	Initrd      string
+	Disk        string
+	Console     string
+	// Shared: RAM is the memory file itself; else a private copy-on-write
+	// mapping of it.
+	Shared bool
+	// Incoming: the machine goes on from a saved state instead of booting.
+	Incoming bool
+}
+
+// arguments is QEMU's command line. Machines that share a saved state must have
+// the same devices at the same places.
+func (m machine) arguments() []string {
+	share := "off"
+	if m.Shared {
+		share = "on"
+	}
+	arguments := []string{
+		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+		"-machine", "q35,memory-backend=ram,vmport=off,smbus=off,hpet=off",
+		"-accel", m.Accelerator.option, "-cpu", m.Accelerator.cpu,
+		"-smp", fmt.Sprint(m.CPUs), "-m", fmt.Sprintf("%dM", m.MemoryMB),
+		"-object", fmt.Sprintf("memory-backend-file,id=ram,size=%dM,mem-path=/proc/self/fd/%d,share=%s",
+			m.MemoryMB, inherited.memory, share),
+		"-chardev", fmt.Sprintf("socket,id=monitor,fd=%d", inherited.monitor), "-mon", "chardev=monitor,mode=control",
+		"-chardev", "file,id=console,append=on,path=" + escaped(m.Console), "-serial", "chardev:console",
+		"-blockdev", "driver=qcow2,node-name=disk,discard=unmap,file.driver=file,file.filename=" + escaped(m.Disk),
+		"-device", "virtio-blk-pci,drive=disk,addr=0x2",
+		"-chardev", fmt.Sprintf("socket,id=rpc,fd=%d", inherited.rpc),
+		"-device", "virtio-serial-pci,id=serial,addr=0x3,max_ports=2",
+		"-device", "virtserialport,bus=serial.0,nr=1,chardev=rpc,name=" + rpcPort,
+		"-netdev", fmt.Sprintf("tap,id=lan,fd=%d", inherited.tap),
+		"-device", "virtio-net-pci,netdev=lan,addr=0x4,romfile=,mac=" + m.MAC,
+		"-kernel", m.Kernel, "-initrd", m.Initrd, "-append", kernelArguments,
+	}
+	if m.Incoming {
+		// A clone's card still has its parent's address: that must not be announced.
+		arguments = append(arguments,
+			"-global", "migration.announce-rounds=0", "-global", "migration.x-ignore-shared=on",
+			"-incoming", fmt.Sprintf("fd:%d", inherited.state))
+	}
+	return arguments
+}
+
+// escaped is a value inside one of QEMU's comma separated options.
+func escaped(value string) string { return strings.ReplaceAll(value, ",", ",,") }

@@ -1,0 +1,56 @@
+package qemu
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"vch.dev/e2e/simulator/guest"
+)
+
+// freezesWithin bounds saving a guest's state.
+const freezesWithin = 2 * time.Minute
+
+// freeze ends the guest's process in a snapshot. The guest's request with this
+// ID stays unanswered: its clones get the answer.
+func (g *Guest) freeze(l *life, id string) error {
+	g.changing.Lock()
+	defer g.changing.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), freezesWithin)
+	defer cancel()
+	g.mutex.Lock()
+	current := g.life == l
+	g.mutex.Unlock()
+	if !current {
+		return errMonitorClosed
+	}
+	if l.memory == nil {
+		return errors.New("a clone cannot be frozen yet")
+	}
+	devices, err := l.save(ctx)
+	if err != nil {
+		return err
+	}
+	l.end((*process).terminate)
+	snap := &snapshot{
+		machine: l.machine, freeze: id, devices: devices, memory: l.memory,
+		folder: g.backend.snapshotFolder(g.id), under: g.under, users: 1,
+	}
+	if err := errors.Join(seal(l.memory), snap.keepDisk(ctx)); err != nil {
+		return g.lost(l, errors.Join(err, snap.release()))
+	}
+	g.mutex.Lock()
+	g.frozen, g.under, g.state = snap, nil, guest.Frozen
+	g.timings["frozen"] = time.Now()
+	g.mutex.Unlock()
+	return l.host.Frozen()
+}
+
+// lost is a guest that ended and could not be kept: to its VM that is a crash.
+func (g *Guest) lost(l *life, err error) error {
+	g.mutex.Lock()
+	g.under, g.state = nil, guest.Off
+	g.mutex.Unlock()
+	l.host.Exited(err)
+	return err
+}

@@ -1,0 +1,105 @@
+package qemu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"vch.dev/e2e/simulator/guest"
+	"vch.dev/e2e/simulator/lan"
+)
+
+const (
+	// startsWithin: QEMU's own start, on a machine that starts many at once.
+	startsWithin = 2 * time.Minute
+	// spareMAC is the card's of a VM that has none: the guest's devices are the
+	// same in every VM.
+	spareMAC = "02:00:00:00:00:01"
+)
+
+// life is one run of a guest: a QEMU process from its start to its end.
+type life struct {
+	machine machine
+	host    guest.Host
+	request string   // of the guest's, made in its parent's life, to be answered in this one
+	memory  *os.File // the RAM, where it is the file itself; else nil
+	process *process
+	monitor *monitor
+	// wanted is set before we end the process ourselves.
+	wanted atomic.Bool
+}
+
+// start runs QEMU, connected to the bridge by a tap of the given name, and
+// returns when the guest runs. devices is the saved state that it goes on from,
+// if any.
+func (l *life) start(ctx context.Context, bridge, tapName string, memory *os.File, devices []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, startsWithin)
+	defer cancel()
+	if l.machine.MAC == "" {
+		l.machine.MAC = spareMAC
+	}
+	tap, err := lan.NewTap(bridge, tapName)
+	if err != nil {
+		return err
+	}
+	defer tap.File.Close()
+	state, feed, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer state.Close()
+	l.process, err = spawn(l.machine.arguments(), tap.File, memory, state)
+	if err != nil {
+		_ = feed.Close()
+		return err
+	}
+	go func() {
+		_, _ = feed.Write(devices) // if QEMU does not take it, it says why
+		_ = feed.Close()
+	}()
+	l.monitor, err = dialMonitor(ctx, l.process.monitor)
+	if err == nil {
+		err = l.monitor.untilRunning(ctx)
+	}
+	if err != nil {
+		l.process.kill()
+		return errors.Join(err, l.process.failure())
+	}
+	return nil
+}
+
+// save stops the guest and returns the state of its devices. Its RAM is in the
+// memory file, and nothing writes to that any more.
+func (l *life) save(ctx context.Context) ([]byte, error) {
+	read, write, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer read.Close()
+	type result struct {
+		content []byte
+		err     error
+	}
+	saved := make(chan result, 1)
+	go func() {
+		content, err := io.ReadAll(read)
+		saved <- result{content, err}
+	}()
+	err = l.monitor.migrate(ctx, write)
+	_ = write.Close()
+	if err != nil {
+		return nil, fmt.Errorf("save the machine's state: %w", err)
+	}
+	got := <-saved // it ends when QEMU closes its end
+	return got.content, got.err
+}
+
+// end ends the process, which is then no crash.
+func (l *life) end(how func(*process)) {
+	l.wanted.Store(true)
+	how(l.process)
+}

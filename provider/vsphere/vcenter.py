@@ -1,0 +1,157 @@
+"""One VCH's way to vCenter: `podvm.VSphere` on two sessions, one for calls and one for the watch.
+
+A session each, because a wait blocks its connection on purpose. All operations end when the watch has seen their task
+end; nothing is polled.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import structlog
+from pyVmomi import vim
+
+from provider import podvm
+from provider.errors import VCenterUnreachable, VMGone, VSphereError
+from provider.podvm import CloneRequest, InventoryEvent, Lost, Placement, Synced, VCenterAbout
+from provider.vsphere import configspec, placement
+from provider.vsphere.faults import moref
+from provider.vsphere.picture import Picture, TaskOutcome
+from provider.vsphere.session import Endpoint, Session
+from provider.vsphere.tasks import Tasks
+from provider.vsphere.watch import TIMEOUT, Watch, pause
+
+log = structlog.get_logger()
+
+_CALLS_AT_ONCE = 16
+_CALL_TIMEOUT = 60.0
+_FIRST_RETRY = 0.5
+_LAST_RETRY = 15.0
+
+
+async def connect(
+    server: str, username: str, password: str, *, thumbprint: str | None = None, ca_pem: str | None = None
+) -> "VCenter":
+    """Logs in. Raises InvalidLogin, CertificateMismatch, VCenterUnreachable."""
+    endpoint = Endpoint(server, username, password, thumbprint, ca_pem)
+    session = Session(endpoint, threads=_CALLS_AT_ONCE, timeout=_CALL_TIMEOUT)
+    try:
+        await session.login()
+    except VSphereError:
+        await session.close()
+        raise
+    return VCenter(endpoint, session)
+
+
+class VCenter(podvm.VSphere):
+    """See `podvm.VSphere` for the contracts. `resolve` comes before everything but `about`."""
+
+    def __init__(self, endpoint: Endpoint, session: Session) -> None:
+        self._endpoint = endpoint
+        self._session = session
+        self._placement: Placement | None = None
+        self._tasks = Tasks()
+        self._watching: Session | None = None
+
+    async def about(self) -> VCenterAbout:
+        about = await self._session.call("RetrieveServiceContent", lambda: self._session.content.about)
+        return VCenterAbout(str(about.version), str(about.apiVersion), str(about.instanceUuid or ""))
+
+    async def resolve(self, folder: str, resource_pool: str, parent: str) -> Placement:
+        self._placement = await placement.resolve(self._session, folder, resource_pool, parent)
+        return self._placement
+
+    async def watch(self) -> AsyncIterator[InventoryEvent]:
+        delay = _FIRST_RETRY
+        while True:
+            try:
+                async for event in self._watch_once():
+                    if isinstance(event, Synced):
+                        delay = _FIRST_RETRY
+                    yield event
+            except VSphereError as error:
+                log.warning("the watch on vCenter broke", reason=error.reason, error=str(error))
+                yield Lost(error)
+            await pause(delay)
+            delay = min(delay * 2, _LAST_RETRY)
+
+    async def _watch_once(self) -> AsyncIterator[InventoryEvent]:
+        session = Session(self._endpoint, threads=1, timeout=TIMEOUT)
+        self._watching = session
+        try:
+            await session.login()
+            picture = Picture(self._placed.parent)
+            synced = False
+            async for changes, complete in Watch(session, self._placed).changes():
+                for outcome in picture.outcomes(changes):
+                    self._tasks.saw(outcome)
+                for event in picture.apply(changes):
+                    yield event
+                if complete and not synced:
+                    synced = True
+                    yield Synced()
+                    await self._ask_for_tasks()
+        finally:
+            self._watching = None
+            await session.close()
+
+    async def clone(self, request: CloneRequest) -> str:
+        spec = configspec.clone_spec(request, self._placed)
+        parent = self._vm(self._placed.parent)
+        task = await self._session.call("InstantClone_Task", lambda: parent.InstantClone_Task(spec))
+        return moref(await self._tasks.result(moref(task), clone=True))
+
+    async def pin(self, moref: str, fingerprint: str) -> None:
+        spec = configspec.pin_spec(fingerprint)
+        await self._task("ReconfigVM_Task", lambda: self._vm(moref).ReconfigVM_Task(spec))
+
+    async def power_off(self, moref: str) -> None:
+        await self._task_or_gone(
+            "PowerOffVM_Task", lambda: self._vm(moref).PowerOffVM_Task(), vim.fault.InvalidPowerState
+        )
+
+    async def destroy(self, moref: str) -> None:
+        await self._task_or_gone("Destroy_Task", lambda: self._vm(moref).Destroy_Task())
+
+    async def close(self) -> None:
+        if self._watching is not None:
+            await self._watching.close()
+        await self._session.close()
+
+    @property
+    def _placed(self) -> Placement:
+        if self._placement is None:
+            raise VCenterUnreachable("the placement is not resolved yet")
+        return self._placement
+
+    def _vm(self, moref: str) -> Any:
+        return self._session.object(vim.VirtualMachine, moref)
+
+    async def _task(self, method: str, call: Callable[[], Any]) -> Any:
+        task = await self._session.call(method, call)
+        return await self._tasks.result(moref(task))
+
+    async def _task_or_gone(self, method: str, call: Callable[[], Any], *accepted: type[Exception]) -> None:
+        """An operation whose end is reached as well when the VM is gone, or by one of these faults."""
+        try:
+            await self._task(method, call)
+        except VMGone:
+            return
+        except VSphereError as error:
+            if not isinstance(error.__cause__, accepted):
+                raise
+
+    async def _ask_for_tasks(self) -> None:
+        """After the watch came back: how did the tasks end that vCenter does not list any more?"""
+        for task_moref in self._tasks.waiting:
+            task = self._session.object(vim.Task, task_moref)
+            try:
+                info = await self._session.call("RetrieveTaskInfo", lambda t=task: t.info)  # type: ignore[misc]
+            except VMGone:
+                self._tasks.lost(
+                    task_moref, VCenterUnreachable(f"vCenter does not know the task {task_moref} any more")
+                )
+            except VSphereError as error:
+                self._tasks.lost(task_moref, error)
+            else:
+                if str(info.state) in ("success", "error"):
+                    self._tasks.saw(TaskOutcome(task_moref, info.result, info.error))

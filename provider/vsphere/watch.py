@@ -1,0 +1,91 @@
+"""One property collector of its own session, waiting for changes of a VCH's folder, its parent and the recent tasks.
+
+Rules of the API that are kept here: one WaitForUpdatesEx at a time for a collector; `truncated` answers are read to the
+end; a filter dies with its session. When anything breaks, everything is made anew and told again: a version that was
+lost is not searched for. (vSphere Web Services API, PropertyCollector.WaitForUpdatesEx.)
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from pyVmomi import vim, vmodl
+
+from provider.podvm import Placement
+from provider.vsphere.faults import moref
+from provider.vsphere.picture import TASK_PROPERTIES, VM_PROPERTIES, Change
+from provider.vsphere.session import Session
+
+WAIT = 30
+"""Seconds that vCenter may hold a wait without news; with the time-out below, a dead connection shows in a minute."""
+
+TIMEOUT = 50.0
+_PAGE = 200  # objects of one answer
+
+_collect = vmodl.query.PropertyCollector
+
+
+class Watch:
+    """Begun by `changes`, ended by `close`."""
+
+    def __init__(self, session: Session, placement: Placement) -> None:
+        self._session = session
+        self._placement = placement
+        self._collector: Any = None
+
+    async def changes(self) -> AsyncIterator[tuple[list[Change], bool]]:
+        """Batches of changes; the flag is true once everything that there was has been told. Raises VSphereError."""
+        self._collector = await self._session.call("CreateFilter", self._begin)
+        version = ""
+        complete = False
+        while True:
+            update = await self._session.call("WaitForUpdatesEx", lambda v=version: self._wait(v))  # type: ignore[misc]
+            if update is None:
+                continue  # nothing happened for WAIT seconds
+            version = update.version
+            complete = complete or not update.truncated
+            yield list(_changes(update)), complete
+
+    def _begin(self) -> Any:
+        content = self._session.content
+        collector = content.propertyCollector.CreatePropertyCollector()
+        folder = self._session.object(vim.Folder, self._placement.folder)
+        view = content.viewManager.CreateContainerView(folder, [vim.VirtualMachine], True)
+        in_view = _collect.TraversalSpec(name="view", type=vim.view.ContainerView, path="view", skip=False)
+        recent = _collect.TraversalSpec(name="recent", type=vim.TaskManager, path="recentTask", skip=False)
+        parent = self._session.object(vim.VirtualMachine, self._placement.parent)
+        spec = _collect.FilterSpec(
+            objectSet=[
+                _collect.ObjectSpec(obj=view, skip=True, selectSet=[in_view]),
+                _collect.ObjectSpec(obj=parent, skip=False),
+                _collect.ObjectSpec(obj=content.taskManager, skip=True, selectSet=[recent]),
+            ],
+            propSet=[
+                _collect.PropertySpec(type=vim.VirtualMachine, pathSet=list(VM_PROPERTIES)),
+                _collect.PropertySpec(type=vim.Task, pathSet=list(TASK_PROPERTIES)),
+            ],
+            # A parent that does not exist any more must not break the watch: it is told as missing.
+            reportMissingObjectsInResults=True,
+        )
+        collector.CreateFilter(spec, partialUpdates=False)
+        return collector
+
+    def _wait(self, version: str) -> Any:
+        options = _collect.WaitOptions(maxWaitSeconds=WAIT, maxObjectUpdates=_PAGE)
+        return self._collector.WaitForUpdatesEx(version, options)
+
+
+def _changes(update: Any) -> Iterator[Change]:
+    for filtered in update.filterSet or ():
+        for seen in filtered.objectSet or ():
+            kind = "Task" if isinstance(seen.obj, vim.Task) else "VirtualMachine"
+            properties = {
+                change.name: None if change.op in ("remove", "indirectRemove") else change.val
+                for change in seen.changeSet or ()
+            }
+            yield Change(moref(seen.obj), kind, properties, gone=str(seen.kind) == "leave")
+
+
+async def pause(seconds: float) -> None:
+    """Before another attempt at a vCenter that does not answer; nothing tells when it is back."""
+    await asyncio.sleep(seconds)

@@ -1,0 +1,170 @@
+"""Against the simulator: logging in, finding names, cloning, and what happens when vCenter does not behave."""
+
+import asyncio
+import os
+import signal
+
+import pytest
+from pyVmomi import vim
+
+from provider.errors import (
+    CertificateMismatch,
+    FolderNotFound,
+    InsufficientResources,
+    InvalidLogin,
+    NameTaken,
+    ParentNotFound,
+    ParentNotFrozen,
+    ResourcePoolNotFound,
+    TaskFailed,
+    VCenterUnreachable,
+)
+from provider.podvm import Appeared, Lost, ParentChanged, PowerState, Synced, Vanished
+from provider.vsphere import vcenter
+
+from .conftest import PASSWORD, USER, Simulator, Watched, make_clone
+
+
+def of(uid: str):  # type: ignore[no-untyped-def]
+    """An event about the pod VM of this Pod."""
+    return lambda event: isinstance(event, Appeared) and event.vm.identity.uid == uid
+
+
+async def test_a_wrong_thumbprint_is_noticed_before_the_password_is_sent(simulator: Simulator) -> None:
+    with pytest.raises(CertificateMismatch, match="thumbprint"):
+        await simulator.connect(thumbprint=":".join(["00"] * 32))
+
+
+async def test_an_untrusted_certificate_is_refused(simulator: Simulator) -> None:
+    with pytest.raises(CertificateMismatch, match="not trusted"):
+        await simulator.connect(thumbprint=None)
+
+
+async def test_a_wrong_password_is_told_apart(simulator: Simulator) -> None:
+    with pytest.raises(InvalidLogin):
+        await vcenter.connect(simulator.server, USER, PASSWORD + "!", thumbprint=simulator.thumbprint)
+
+
+async def test_nobody_listening_is_unreachable(simulator: Simulator) -> None:
+    simulator.stop()
+    with pytest.raises(VCenterUnreachable):
+        await simulator.connect()
+
+
+async def test_names_that_are_not_found_list_those_that_are(watched: Watched) -> None:
+    with pytest.raises(FolderNotFound, match="there are: datastore, host, network, vm"):
+        await watched.vc.resolve("nowhere", "Resources", "parent")
+    with pytest.raises(ResourcePoolNotFound, match="Resources"):
+        await watched.vc.resolve("vm", "nothing", "parent")
+    with pytest.raises(ParentNotFound, match="parent"):
+        await watched.vc.resolve("vm", "Resources", "nobody")
+
+
+async def test_a_name_an_inventory_path_and_an_object_id_mean_the_same(watched: Watched) -> None:
+    by_name = await watched.vc.resolve("vm", "Resources", "parent")
+    by_path = await watched.vc.resolve("/DC0/vm", "/DC0/host/DC0_C0/Resources", "/DC0/vm/parent")
+    by_id = await watched.vc.resolve(by_name.folder, by_name.resource_pool, by_name.parent)
+    assert by_name == by_path == by_id
+
+
+async def test_the_parent_is_told_with_its_size(watched: Watched) -> None:
+    event = await watched.until(lambda event: isinstance(event, ParentChanged))
+    assert event.parent.frozen
+    assert (event.parent.cpus, event.parent.memory_mib) == (2, 1024)
+
+
+async def test_a_pod_vm_is_cloned_pinned_ended_and_each_step_is_told(watched: Watched) -> None:
+    moref = await watched.vc.clone(make_clone())
+    told = await watched.until(of("uid-1"))
+    assert (told.vm.moref, told.vm.address, told.vm.pin) == (moref, "192.0.2.7", None)
+    await watched.vc.pin(moref, "sha256:ab")
+    await watched.until(lambda event: of("uid-1")(event) and event.vm.pin == "sha256:ab")
+    await watched.vc.power_off(moref)
+    await watched.until(lambda event: of("uid-1")(event) and event.vm.power_state is PowerState.OFF)
+    await watched.vc.destroy(moref)
+    await watched.until(lambda event: event == Vanished("uid-1", moref))
+
+
+async def test_ending_what_has_ended_is_success(watched: Watched) -> None:
+    moref = await watched.vc.clone(make_clone())
+    for _ in range(2):
+        await watched.vc.power_off(moref)
+    for _ in range(2):
+        await watched.vc.destroy(moref)
+    await watched.vc.power_off(moref)
+
+
+async def test_fifty_clones_at_once(watched: Watched) -> None:
+    requests = [make_clone(f"pod-{i}", uid=f"uid-{i}") for i in range(50)]
+    assert len(set(await asyncio.gather(*map(watched.vc.clone, requests)))) == 50
+
+
+async def test_a_name_that_is_taken(watched: Watched) -> None:
+    await watched.vc.clone(make_clone())
+    with pytest.raises(NameTaken, match="pod-1"):
+        await watched.vc.clone(make_clone())
+
+
+async def test_a_parent_that_is_off_is_not_frozen(watched: Watched) -> None:
+    await watched.vc.power_off(watched.vc._placed.parent)
+    await watched.until(lambda event: isinstance(event, ParentChanged) and not event.parent.frozen)
+    with pytest.raises(ParentNotFrozen):
+        await watched.vc.clone(make_clone())
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ("InsufficientResourcesFault", InsufficientResources),
+        ("NoDiskSpace", InsufficientResources),
+        ("SystemError", TaskFailed),
+    ],
+)
+async def test_a_fault_says_whether_trying_again_can_help(watched: Watched, fault: str, error: type[Exception]) -> None:
+    watched.simulator.post("/faults", {"method": "InstantClone_Task", "fault": fault, "when": "before", "count": 1})
+    with pytest.raises(error):
+        await watched.vc.clone(make_clone())
+
+
+async def test_a_lost_reply_is_unknown_and_the_vm_is_told_all_the_same(watched: Watched) -> None:
+    watched.simulator.post("/faults", {"method": "InstantClone_Task", "when": "reply-lost", "count": 1})
+    with pytest.raises(VCenterUnreachable):
+        await watched.vc.clone(make_clone())
+    await watched.until(of("uid-1"))
+
+
+async def test_a_session_that_vcenter_dropped_is_renewed(watched: Watched) -> None:
+    def drop() -> None:
+        watched.vc._session.content.sessionManager.Logout()
+
+    await asyncio.to_thread(drop)
+    await watched.vc.clone(make_clone())
+
+
+async def test_a_restarted_vcenter_is_lost_and_told_anew(watched: Watched) -> None:
+    simulator = watched.simulator
+    seen = len(watched.events)
+    simulator.stop()
+    await watched.until(lambda event: isinstance(event, Lost), since=seen)
+    simulator.start(simulator.server)
+
+
+async def test_a_vcenter_that_hangs_is_noticed(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = len(watched.events)
+    os.kill(watched.simulator.process.pid, signal.SIGSTOP)
+    try:
+        await watched.until(lambda event: isinstance(event, Lost), since=seen)
+    finally:
+        os.kill(watched.simulator.process.pid, signal.SIGCONT)
+    await watched.until(lambda event: isinstance(event, Synced), since=seen)
+
+
+async def test_what_is_not_marked_is_not_told(watched: Watched) -> None:
+    def foreign() -> None:
+        parent = watched.vc._session.object(vim.VirtualMachine, watched.vc._placed.parent)
+        parent.InstantClone_Task(vim.vm.InstantCloneSpec(name="foreign", location=vim.vm.RelocateSpec()))
+
+    await asyncio.to_thread(foreign)
+    await watched.vc.clone(make_clone())
+    await watched.until(of("uid-1"))
+    assert not [event for event in watched.events if isinstance(event, Appeared) and event.vm.name == "foreign"]
