@@ -2,9 +2,23 @@ package main
 
 import (
 	"log/slog"
+	"path/filepath"
 
 	"vch.dev/e2e/simulator/guest"
+	"vch.dev/e2e/simulator/qemu"
 )
 
 // backends makes those kinds of guests that there is an image for.
-func backends(options, *slog.Logger) ([]guest.Backend, error) { return nil, nil }
+func backends(o options, log *slog.Logger) ([]guest.Backend, error) {
+	var made []guest.Backend
+	if o.qemuImage != "" {
+		backend, err := qemu.New(qemu.Config{
+			Image: o.qemuImage, StateDir: filepath.Join(o.stateDir, "qemu"), Bridge: o.bridge, Log: log,
+		})
+		if err != nil {
+			return nil, err
+		}
+		made = append(made, backend)
+	}
+	return made, nil
+}
