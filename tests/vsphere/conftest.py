@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import threading
+import time
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -30,20 +31,26 @@ class Simulator:
     """A running simulator: its address, and its control endpoint."""
 
     def __init__(self, program: Path, folder: Path) -> None:
+        self._ready = folder / "ready.json"
         self._command = [str(program), "--state-dir", str(folder), "--user", USER, "--password", PASSWORD]
         self.start("127.0.0.1:0")
 
     def start(self, listen: str) -> None:
-        arguments = ["--listen", listen, "--control", "127.0.0.1:0", "--ready-file", "/dev/stdout"]
-        self.process = subprocess.Popen([*self._command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        assert self.process.stdout is not None
-        ready = json.loads(self.process.stdout.readline())
+        self._ready.unlink(missing_ok=True)
+        arguments = ["--listen", listen, "--control", "127.0.0.1:0", "--ready-file", str(self._ready)]
+        self.process = subprocess.Popen([*self._command, *arguments], stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        while not self._ready.exists():
+            assert self.process.poll() is None, "the simulator ended at its start"
+            assert time.monotonic() < deadline, "the simulator does not get ready"
+            time.sleep(0.02)
+        ready = json.loads(self._ready.read_text())
         self.control, self.thumbprint = ready["control"], ready["thumbprint"]
         self.server = ready["url"].split("/")[2]
 
     def stop(self) -> None:
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
 
     def post(self, path: str, body: Any) -> None:
         request = urllib.request.Request(self.control + path, data=json.dumps(body).encode(), method="POST")
