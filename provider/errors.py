@@ -7,6 +7,12 @@ library's error chained as the cause.
     ├── UnsupportedPod             terminal: the Pod is refused before a VM exists
     │   └── ExceedsVMClass
     ├── AddressesExhausted
+    ├── ConfigurationError         the VCH, or what it refers to, is not as it should be
+    │   ├── InvalidSpec
+    │   ├── SecretNotFound
+    │   ├── SecretInvalid
+    │   ├── CABundleNotFound
+    │   └── AddressNotServed
     ├── VSphereError
     │   ├── VCenterUnreachable
     │   ├── InvalidLogin
@@ -69,6 +75,47 @@ class AddressesExhausted(ProviderError):
 
     reason = "AddressesExhausted"
     retry_after = 5.0
+
+
+class ConfigurationError(ProviderError):
+    """Base of what an admin has to put right; looked at again, because that happens outside our sight."""
+
+    reason = "ConfigurationError"
+    retry_after = 5.0
+
+
+class InvalidSpec(ConfigurationError):
+    """A field of the VCH that no schema can check; `field` is its path, e.g. `spec.network.ranges`."""
+
+    reason = "InvalidSpec"
+
+    def __init__(self, field: str, why: str) -> None:
+        super().__init__(f"{field}: {why}")
+        self.field = field
+
+
+class SecretNotFound(ConfigurationError):
+    """A Secret that the VCH names does not exist in the operator's namespace."""
+
+    reason = "SecretNotFound"
+
+
+class SecretInvalid(ConfigurationError):
+    """A Secret lacks a key, or a value is not what it should be; the message names the key."""
+
+    reason = "SecretInvalid"
+
+
+class CABundleNotFound(ConfigurationError):
+    """`spec.vCenter.caBundleRef` names an object or a key that does not exist."""
+
+    reason = "CABundleNotFound"
+
+
+class AddressNotServed(ConfigurationError):
+    """The kubelet API cannot listen on `spec.node.address`."""
+
+    reason = "AddressNotServed"
 
 
 class VSphereError(ProviderError):

@@ -27,6 +27,9 @@ REPORT = "guestinfo.vch.report"
 WATCHED = (CLUSTER, VCH, NODE, POD_NAMESPACE, POD_NAME, POD_UID, ADDRESS, CLONE_ID, PIN, REPORT)
 """What the inventory watch reads, one property path each: never the whole of extraConfig, which a guest can flood."""
 
+GUEST_PORT = 10350
+"""Where every agent serves; what a report says of it is not believed: a guest does not choose whom we dial."""
+
 _MAX_REPORT = 4096  # a real report has about 300 bytes; more is not ours
 
 

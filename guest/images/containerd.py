@@ -16,6 +16,7 @@ from pathlib import Path
 NAMESPACE = "k8s.io"
 _STARTS_WITHIN = 60.0
 _ASK_EVERY = 0.05
+_KEPT = ("io.containerd.content", "io.containerd.metadata", "io.containerd.snapshotter.v1.overlayfs")
 
 
 class PopulateFailed(Exception):
@@ -30,9 +31,8 @@ def populate(root: Path, archives: Iterable[Path]) -> None:
             _ctr(socket, "images", "import", "--all-platforms", str(archive))
     for leftover in root.iterdir():
         # Folders that plugins make at their start; the guest's containerd makes those that it wants.
-        if leftover.is_dir() and not leftover.name.startswith(("io.containerd.content", "io.containerd.metadata")):
-            if leftover.name != "io.containerd.snapshotter.v1.overlayfs":
-                shutil.rmtree(leftover)
+        if leftover.is_dir() and not leftover.name.startswith(_KEPT):
+            shutil.rmtree(leftover)
 
 
 @contextlib.contextmanager

@@ -136,8 +136,8 @@ class _Expired(Exception):
 class _PinnedConnection(http.client.HTTPSConnection):
     """A connection that is refused, before anything is sent, unless the certificate has the thumbprint.
 
-    pyVmomi's own `thumbprint` compares only after the usual verification has failed, and then turns verification off for
-    all later connections of the same context: it is not used.
+    pyVmomi's own `thumbprint` compares only after the usual verification has failed, and then turns verification off
+    for all later connections of the same context: it is not used.
     """
 
     def __init__(self, thumbprint: str, *args: Any, **options: Any) -> None:

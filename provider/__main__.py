@@ -1,0 +1,7 @@
+"""`python -m provider`: the operator."""
+
+import sys
+
+from provider.cli import main
+
+sys.exit(main())

@@ -1,0 +1,142 @@
+"""The operator's command line: settings to a running process, until SIGTERM or SIGINT.
+
+Ending the process ends nothing else: pod VMs run on, and the next process adopts them.
+"""
+
+import argparse
+import asyncio
+import signal
+import ssl
+import sys
+from collections.abc import Callable, Sequence
+
+import structlog
+from pydantic import ValidationError
+
+from provider import __version__, errors, handlers, logs, metrics
+from provider.clock import SystemClock
+from provider.fleet import Fleet
+from provider.kube import embedded
+from provider.kube.client import KubeClient
+from provider.kube.operator_objects import OperatorObjects
+from provider.kubelet.tls import server_context
+from provider.process import Process
+from provider.settings import Settings
+from provider.virtual_node import VirtualNode
+
+log = structlog.get_logger("provider")
+
+USAGE = 2
+"""Exit code for settings that cannot be used."""
+
+_FIRST_ANSWER_RETRY = 2.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code."""
+    try:
+        settings = parse(sys.argv[1:] if arguments is None else arguments)
+        tls = server_context(settings.kubelet_certificate, settings.kubelet_key, settings.kubelet_client_ca)
+    except ValidationError as error:
+        print(explain(error), file=sys.stderr)  # noqa: T201
+        return USAGE
+    except (OSError, ssl.SSLError) as error:
+        print(f"--kubelet-certificate, --kubelet-key, --kubelet-client-ca: {error}", file=sys.stderr)  # noqa: T201
+        return USAGE
+    logs.set_up(settings.log_format, settings.log_level)
+    return asyncio.run(operate(settings, tls))
+
+
+async def operate(settings: Settings, tls: ssl.SSLContext) -> int:
+    """Runs until the process is asked to end."""
+    stop = asyncio.Event()
+    keep_signals = _signals(stop)
+    keep_signals()
+    log.info("starting", version=__version__, namespace=settings.namespace)
+    stop_metrics = metrics.serve(settings.metrics_address) if settings.metrics_address else lambda: None
+    try:
+        client = await KubeClient.connect(settings.kubeconfig)
+    except Exception as error:
+        log.error("no usable kubeconfig or service account", error=str(error))
+        return USAGE
+    try:
+        ending = asyncio.create_task(stop.wait())
+        running = asyncio.create_task(_run(client, settings, tls, keep_signals))
+        await asyncio.wait({ending, running}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (ending, running):
+            task.cancel()
+        (_, failure) = await asyncio.gather(ending, running, return_exceptions=True)
+    finally:
+        await client.close()
+        stop_metrics()
+    if stop.is_set():
+        log.info("ended as asked")
+        return 0
+    log.error("ended by an error", error=str(failure), exc_info=failure)
+    return 1
+
+
+async def _run(client: KubeClient, settings: Settings, tls: ssl.SSLContext, keep_signals: Callable[[], None]) -> None:
+    objects = OperatorObjects(client, settings.namespace)
+    process = Process(
+        client=client,
+        objects=objects,
+        cluster=await _cluster(objects),
+        tls=tls,
+        kubelet_port=settings.kubelet_port,
+        report_timeout=settings.guest_report_timeout,
+        clock=SystemClock(),
+        keep_signals=keep_signals,
+    )
+    fleet = Fleet(lambda vch: VirtualNode(process, vch), settings.vchs)
+    try:
+        registry = handlers.registry_of(fleet)
+        await embedded.run(registry, handlers.settings(), client.configuration, keep_signals)
+    finally:
+        await fleet.close()
+
+
+async def _cluster(objects: OperatorObjects) -> str:
+    """The cluster's UID, as soon as the API server answers: the operator may be started before it."""
+    while True:
+        try:
+            return await objects.cluster_uid()
+        except errors.KubeUnavailable as error:
+            log.warning("the API server does not answer", error=str(error))
+            await asyncio.sleep(_FIRST_ANSWER_RETRY)
+
+
+def _signals(stop: asyncio.Event) -> Callable[[], None]:
+    """kopf takes the loop's signal handlers when an operator starts; calling the result takes them back."""
+    loop = asyncio.get_running_loop()
+
+    def keep() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+
+    return keep
+
+
+def parse(arguments: Sequence[str]) -> Settings:
+    """Flags over environment variables. Raises ValidationError; exits for `--help` and unknown flags."""
+    parser = argparse.ArgumentParser(
+        prog="virtual-kubelet-vch",
+        description="Operator: ordinary Pods, each in an instant-cloned VM. Every flag is also a variable VCH_…",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    for name, field in Settings.model_fields.items():
+        default = "" if field.is_required() or not field.default else f" (default: {field.default})"
+        parser.add_argument(f"--{name.replace('_', '-')}", metavar="VALUE", help=f"{field.description}{default}")
+    given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
+    return Settings(**given)
+
+
+def explain(error: ValidationError) -> str:
+    """One line for each setting that is missing or wrong, with what it is for."""
+    lines = []
+    for each in error.errors():
+        name = str(each["loc"][0])
+        field = Settings.model_fields.get(name)
+        about = f" ({field.description})" if field else ""
+        lines.append(f"--{name.replace('_', '-')} or VCH_{name.upper()}: {each['msg']}{about}")
+    return "\n".join(lines)

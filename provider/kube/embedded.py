@@ -1,0 +1,67 @@
+"""kopf as a part of this process: several operators, each with a registry and settings of its own, in one event loop.
+
+What is watched and what is done with it is decided by whoever brings the registry (`pod_watch`, `handlers`).
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import kopf
+from kubernetes.aio import client
+
+_WATCH_SECONDS = 300
+_CONNECT_SECONDS = 10
+
+
+def settings() -> kopf.OperatorSettings:
+    """What all our operators have in common: nothing is posted as events, silent watches do not stay unnoticed."""
+    made = kopf.OperatorSettings()
+    made.posting.enabled = False
+    made.watching.server_timeout = _WATCH_SECONDS
+    made.watching.client_timeout = _WATCH_SECONDS + 30
+    made.watching.connect_timeout = _CONNECT_SECONDS
+    made.networking.connect_timeout = _CONNECT_SECONDS
+    return made
+
+
+async def run(
+    registry: kopf.OperatorRegistry,
+    settings: kopf.OperatorSettings,
+    configuration: client.Configuration,
+    on_started: Callable[[], None],
+) -> None:
+    """Until cancelled. `on_started` is called when kopf has taken over the process' signals: take them back there."""
+
+    @kopf.on.login(registry=registry)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        return await connection_info(configuration)
+
+    ready = asyncio.Event()
+    operator = asyncio.create_task(
+        kopf.operator(registry=registry, settings=settings, standalone=True, clusterwide=True, ready_flag=ready)
+    )
+    starting = asyncio.create_task(ready.wait())
+    try:
+        await asyncio.wait({operator, starting}, return_when=asyncio.FIRST_COMPLETED)
+        on_started()
+        await operator
+    finally:
+        starting.cancel()
+        operator.cancel()
+        await asyncio.gather(operator, starting, return_exceptions=True)
+
+
+async def connection_info(configuration: client.Configuration) -> kopf.ConnectionInfo:
+    """The kubernetes package's configuration in kopf's words; a token that rotates is read anew at each login."""
+    header: str | None = await configuration.get_api_key_with_prefix("BearerToken")
+    scheme, _, token = (header or "").rpartition(" ")
+    return kopf.ConnectionInfo(
+        server=configuration.host,
+        ca_path=configuration.ssl_ca_cert,
+        insecure=not configuration.verify_ssl,
+        scheme=scheme or None,
+        token=token or None,
+        certificate_path=configuration.cert_file,
+        private_key_path=configuration.key_file,
+    )

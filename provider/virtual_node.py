@@ -1,0 +1,172 @@
+"""One VirtualContainerHost as a virtual node: its parts, put together and kept running.
+
+Heartbeat and kubelet API run from the first moment to the last; what needs vCenter (`node_engine`, the neighbour) is
+connected again and again until that works, and the VCH's status and the Node's conditions say how far it is.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+import structlog
+
+from provider import errors
+from provider.backoff import Backoff
+from provider.guest_directory import ControllersGuests
+from provider.kube.client import KubeObject
+from provider.kube.nodes import NodeWrites
+from provider.kube.reviews import Reviews
+from provider.kube.writes import PodWrites
+from provider.kubelet.authentication import Authenticator
+from provider.kubelet.authorization import Authorizer
+from provider.kubelet.server import KubeletServer
+from provider.node_controller import NodeController
+from provider.node_engine import NodeEngine
+from provider.process import Process
+from provider.vch import ConditionType, VirtualContainerHostSpec
+from provider.vch_status import VCHStatus, blame
+
+_LONGEST_RETRY = 30.0
+_DRAIN_LOOK = 2.0
+
+
+class VirtualNode:
+    """Runs one VCH. `vch` is the object as the API server has it."""
+
+    def __init__(self, process: Process, vch: KubeObject) -> None:
+        self.name: str = vch["metadata"]["name"]
+        self._process = process
+        self._vch = vch
+        self._spec = VirtualContainerHostSpec.model_validate(vch["spec"])
+        self._guests = ControllersGuests()
+        self._status = VCHStatus.of_object(vch.get("status") or {})
+        self._status_changed = asyncio.Event()
+        self._engine: NodeEngine | None = None
+        self._node = NodeController(
+            self.name,
+            self._spec,
+            NodeWrites(process.client),
+            process.clock,
+            process.kubelet_port,
+            self._node_written,
+        )
+        self._log = structlog.get_logger(node=self.name)
+
+    async def run(self) -> None:
+        """Until cancelled; Pods, VMs and the Node stay as they are then."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._node.run(), name=f"heartbeat of {self.name}")
+            group.create_task(self._serve_kubelet_api(), name=f"kubelet API of {self.name}")
+            group.create_task(self._keep_engine(), name=f"engine of {self.name}")
+            group.create_task(self._keep_status(), name=f"status of {self.name}")
+
+    async def drain(self) -> None:
+        """The end of the virtual node: its Pods end with their grace, then the Node goes."""
+        self._log.info("draining the virtual node")
+        await self._node.cordon()
+        pods = PodWrites(self._process.client)
+        while True:
+            listed = await self._process.objects.list_pods(self.name)
+            for uid, (namespace, name) in listed.items():
+                with contextlib.suppress(errors.KubeNotFound, errors.KubeConflict):
+                    await pods.delete_pod(namespace, name, uid, None)
+            if not listed and self._engine is not None and self._engine.empty():
+                break
+            await asyncio.sleep(_DRAIN_LOOK)
+        await self._node.remove()
+        self._log.info("virtual node removed")
+
+    # What the status is made of.
+
+    def _become(self, status: VCHStatus) -> None:
+        status = status.with_ready(self._process.clock.now())
+        if status != self._status:
+            self._status = status
+            self._node.report(status.health())
+            self._status_changed.set()
+
+    def _node_written(self, error: errors.KubeError | None) -> None:
+        now = self._process.clock.now()
+        kind = ConditionType.NODE_REGISTERED
+        if error is None:
+            self._become(self._status.reached(kind, "NodeRegistered", f"Node {self.name} is up to date", now))
+        else:
+            self._become(self._status.failed(kind, error, now))
+
+    async def _keep_status(self) -> None:
+        generation = int(self._vch["metadata"].get("generation") or 0)
+        backoff = Backoff()
+        while True:
+            self._status_changed.clear()
+            try:
+                await self._process.objects.apply_vch_status(self.name, self._status.object(generation, self.name))
+                backoff.succeeded()
+            except errors.KubeNotFound:
+                self._log.info("the VirtualContainerHost is gone: no status to write")
+            except errors.KubeError as error:
+                self._log.warning("status not written", reason=error.reason, error=str(error))
+                await asyncio.sleep(min(backoff.failed(error, 0.0), _LONGEST_RETRY))
+                continue
+            await self._status_changed.wait()
+
+    # The parts that are tried again for ever.
+
+    async def _keep_engine(self) -> None:
+        backoff = Backoff()
+        clock = self._process.clock
+        while True:
+            engine = NodeEngine(self._process, self._vch, self._spec, self._guests, self._status_seen)
+            self._engine = engine
+            began = clock.monotonic()
+            try:
+                await engine.run()
+            except errors.ProviderError as error:
+                if clock.monotonic() - began > _LONGEST_RETRY:
+                    backoff.succeeded()
+                self._become(self._status.blamed(error, clock.now()))
+                delay = min(backoff.failed(error, clock.monotonic()), _LONGEST_RETRY)
+                self._log.warning(
+                    "virtual node is not connected to its vCenter",
+                    condition=blame(error).value,
+                    reason=error.reason,
+                    error=str(error),
+                    retry_in=round(delay, 1),
+                )
+                await asyncio.sleep(delay)
+
+    def _status_seen(self, change: Callable[[VCHStatus], VCHStatus]) -> None:
+        self._become(change(self._status))
+
+    async def _serve_kubelet_api(self) -> None:
+        kind = ConditionType.KUBELET_SERVING
+        address, port = self._spec.node.address, self._process.kubelet_port
+        clock = self._process.clock
+        while True:
+            reviews = Reviews(self._process.client)
+            server = KubeletServer(
+                address=address,
+                port=port,
+                tls=self._process.tls,
+                authenticator=Authenticator(reviews),
+                authorizer=Authorizer(reviews, self.name),
+                guests=self._guests,
+                node=self.name,
+            )
+            serving = asyncio.create_task(server.serve())
+            ready = asyncio.create_task(server.ready.wait())
+            try:
+                await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
+                if ready.done():
+                    self._become(self._status.reached(kind, "Serving", f"https://{address}:{port}", clock.now()))
+                await serving
+            except OSError as error:
+                failure = errors.AddressNotServed(
+                    f"spec.node.address: cannot listen on {address}:{port}: {error.strerror or error}"
+                )
+                self._log.warning("kubelet API is not served", reason=failure.reason, error=str(failure))
+                self._become(self._status.failed(kind, failure, clock.now()))
+                await asyncio.sleep(failure.retry_after or 1)
+            finally:
+                for task in (serving, ready):
+                    task.cancel()
+                await asyncio.gather(serving, ready, return_exceptions=True)
