@@ -67,9 +67,9 @@ func (m machine) arguments() []string {
 	}
 	if m.Incoming {
 		// A clone's card still has its parent's address: that must not be announced.
-		arguments = append(arguments,
-			"-global", "migration.announce-rounds=0", "-global", "migration.x-ignore-shared=on",
-			"-incoming", fmt.Sprintf("fd:%d", inherited.state))
+		// Where the state comes from is said when it is known how to read it, see
+		// monitor.load.
+		arguments = append(arguments, "-global", "migration.announce-rounds=0", "-incoming", "defer")
 	}
 	return arguments
 }

@@ -62,6 +62,9 @@ func (l *life) start(ctx context.Context, bridge, tapName string, memory *os.Fil
 		_ = feed.Close()
 	}()
 	l.monitor, err = dialMonitor(ctx, l.process.monitor)
+	if err == nil && l.machine.Incoming {
+		err = l.monitor.load(ctx, inherited.state)
+	}
 	if err == nil {
 		err = l.monitor.untilRunning(ctx)
 	}

@@ -166,11 +166,7 @@ func (m *monitor) untilRunning(ctx context.Context) error {
 // The machine is not stopped before it: QEMU does that itself, and then writes
 // that it ran, so that who loads the state runs at once.
 func (m *monitor) migrate(ctx context.Context, to *os.File) error {
-	capabilities := []map[string]any{
-		{"capability": "x-ignore-shared", "state": true},
-		{"capability": "events", "state": true},
-	}
-	if _, err := m.run(ctx, "migrate-set-capabilities", map[string]any{"capabilities": capabilities}); err != nil {
+	if err := m.setCapabilities(ctx, "x-ignore-shared", "events"); err != nil {
 		return err
 	}
 	if _, err := m.run(ctx, "getfd", map[string]any{"fdname": "state"}, to); err != nil {
@@ -205,6 +201,26 @@ func (m *monitor) migrate(ctx context.Context, to *os.File) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// load makes a machine that waits for it take its state from a descriptor that
+// QEMU inherited, and run. It returns before that is done, see untilRunning.
+func (m *monitor) load(ctx context.Context, descriptor int) error {
+	// No option of the command line sets this capability.
+	if err := m.setCapabilities(ctx, "x-ignore-shared"); err != nil {
+		return err
+	}
+	_, err := m.run(ctx, "migrate-incoming", map[string]any{"uri": fmt.Sprintf("fd:%d", descriptor)})
+	return err
+}
+
+func (m *monitor) setCapabilities(ctx context.Context, names ...string) error {
+	capabilities := make([]map[string]any, len(names))
+	for i, name := range names {
+		capabilities[i] = map[string]any{"capability": name, "state": true}
+	}
+	_, err := m.run(ctx, "migrate-set-capabilities", map[string]any{"capabilities": capabilities})
+	return err
 }
 
 func rights(files []*os.File) []byte {
