@@ -155,7 +155,7 @@ def test_the_stages_of_the_vm_are_events_on_the_pod(kube: Kube, node: str) -> No
         ),
         ("spec.volumes[0].hostPath", {"volumes": [{"name": "etc", "hostPath": {"path": "/etc"}}]}),
         (
-            "spec.containers[0].resources",
+            "spec.containers[*].resources.requests.memory",
             {"containers": [make_container(resources={"requests": {"memory": "6Gi"}, "limits": {"memory": "6Gi"}})]},
         ),
     ],
