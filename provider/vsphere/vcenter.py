@@ -75,7 +75,8 @@ class VCenter(podvm.VSphere):
             delay = min(delay * 2, _LAST_RETRY)
 
     async def _watch_once(self) -> AsyncIterator[InventoryEvent]:
-        session = Session(self._endpoint, threads=1, timeout=TIMEOUT)
+        # The second thread is for the logout, while the first still waits for changes.
+        session = Session(self._endpoint, threads=2, timeout=TIMEOUT)
         self._watching = session
         try:
             await session.login()
