@@ -22,7 +22,7 @@ when a synced inventory shows no VM of that UID.
     the Pod is      no VM            VM off               VM on, not pinned   VM on, pinned
     ─────────────   ──────────────   ──────────────────   ─────────────────   ───────────────────────────────
     gone            Forget           Discard              Discard             Discard
-    deleted, g=0    Wait             Discard              Discard             Discard     (a foreign finalizer)
+    deleted, held   Wait             Discard              Discard             Discard     (g=0, a finalizer keeps it)
     deleted         Finish           Finish               Finish              Serve, Finish after the deadline
     terminal        Wait             Discard              Discard             Serve (logs are read from the guest)
     new             Refuse / Clone   Wait, then Replace   Wait, Pin           Serve
@@ -69,6 +69,7 @@ class PodFacts:
     grace: float = 0.0  # deletionGracePeriodSeconds
     terminal: bool = False  # phase Succeeded or Failed
     started: bool = False  # a kubelet has reported on it: containers may have run
+    held: bool = False  # somebody's finalizer keeps the object
     refused: bool = False  # Failed by our own refusal: there never was a VM
 
 
@@ -185,8 +186,8 @@ def next_step(facts: Facts) -> Step:
 
 def _deleted(facts: Facts, pod: PodFacts) -> Step:
     vm = facts.vm
-    if pod.grace == 0 and pod.terminal:
-        # Only somebody else's finalizer keeps the object; its VM has no reason to live.
+    if pod.grace == 0 and pod.terminal and pod.held:
+        # The delete is done as far as it is ours; the VM has no reason to live.
         return Discard(vm) if vm else Wait()
     if facts.delete_sent_at is not None and facts.now < facts.delete_sent_at + DELETE_AGAIN:
         return Wait(facts.delete_sent_at + DELETE_AGAIN)

@@ -35,6 +35,7 @@ def pod_facts(pod: KubeObject) -> PodFacts:
         grace=float(metadata.get("deletionGracePeriodSeconds") or 0),
         terminal=status.get("phase") in TERMINAL,
         started=_has_run(status),
+        held=bool(metadata.get("finalizers")),
         refused=status.get("phase") == "Failed" and status.get("reason") in REFUSALS,
     )
 

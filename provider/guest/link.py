@@ -73,6 +73,7 @@ class GuestLink:
         self._log = structlog.get_logger(pod=f"{identity.namespace}/{identity.name}", uid=identity.uid)
         self._desired: dict[_Key, KubeObject] | None = None
         self._changed = asyncio.Event()
+        self._begun: set[asyncio.Task[RelayReply]] = set()
 
     def feed(self, objects: Sequence[KubeObject]) -> None:
         """Sets the complete set of objects that the guest is to have; the order is kept."""
@@ -170,8 +171,16 @@ class GuestLink:
             content_type=str(frame.get("contentType") or ""),
             body=body if isinstance(body, dict) else {},
         )
-        reply = await self._relay(request)
+        # Once begun a request is carried out whatever becomes of the connection: the final delete switches the VM off,
+        # and an API server that is left in the middle of a delete leaves the Pod half deleted.
+        work = asyncio.create_task(self._carry_out(request))
+        self._begun.add(work)
+        work.add_done_callback(self._begun.discard)
+        reply = await asyncio.shield(work)
         await connection.send({"type": "reply", "id": frame.get("id"), "code": reply.code, "object": reply.object})
+
+    async def _carry_out(self, request: RelayRequest) -> RelayReply:
+        return await self._relay(request)
 
     def _become(self, state: LinkState) -> None:
         if state is not self.state:
