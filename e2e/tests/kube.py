@@ -126,7 +126,7 @@ class Kube:
         finally:
             timer.cancel()
             watching.kill()
-            watching.communicate()
+            watching.wait()
 
     def events(self, pod: KubeObject) -> list[KubeObject]:
         """The events on this very Pod, oldest first."""
