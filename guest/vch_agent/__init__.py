@@ -6,6 +6,7 @@ One life, read top to bottom, is the order in which data flows::
     guestinfo ─ identity                   what the hypervisor says (vmware-rpctool), parsed
     pki ─ kubeletconfig                    at boot: local CA, the kubelet's configuration
     health                                 parent: is the kubelet warm enough to freeze?
+    stillness                              the other services sleep through freeze and thaw
     thaw: entropy, clock, names, nic       after the freeze: become somebody else
       └─ netlink                           address, route and MAC without an exec
     keys                                   certificate of this clone, made by a fresh process

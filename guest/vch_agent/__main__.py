@@ -6,18 +6,25 @@ import logging
 import os
 import signal
 import sys
+import time
 
 from . import phases, settings
 from .process import ProgramFailed
 
-_FORMAT = "%(relativeCreated)d ms %(levelname)s %(name)s: %(message)s"
-"""No date: the journal has it, and it is wrong across a thaw."""
+
+class _SinceBoot(logging.Formatter):
+    """Seconds since the machine's boot in the place of the date, which jumps at a thaw."""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        return f"{time.monotonic():.3f}"
 
 
 def main() -> int:
     """Run the agent; 0 after SIGTERM."""
     level = logging.DEBUG if os.environ.get("VCH_DEBUG") else logging.INFO
-    logging.basicConfig(level=level, stream=sys.stderr, format=_FORMAT)
+    logs = logging.StreamHandler(sys.stderr)
+    logs.setFormatter(_SinceBoot("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[logs])
     os.umask(0o077)
     try:
         found = settings.from_environment()

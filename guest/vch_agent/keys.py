@@ -26,17 +26,16 @@ class ServingKey:
     fingerprint: str
 
 
-async def obtain(openssl: str, folder: Path, identity: Identity) -> ServingKey:
-    """The clone's key: the stored one after a reboot, else a new one (one exec).
+async def obtain(openssl: str, folder: Path, identity: Identity, waiting: pki.Waiting | None = None) -> ServingKey:
+    """The clone's key: the stored one after a reboot, else a new one, by the program that waits for this if one does.
 
     Raises ForeignDisk, ProgramFailed.
     """
     key, cert, owner = folder / "tls.key", folder / "tls.crt", folder / "clone-id"
     stored = files.read(owner)
     if stored is None:
-        files.private_folder(folder)
         extensions = [f"subjectAltName=IP:{identity.address.ip}", "extendedKeyUsage=serverAuth"]
-        await pki.self_signed(openssl, key, cert, f"/CN={identity.uid}", extensions)
+        await (waiting or pki.Waiting(openssl, folder)).certify(identity.uid, extensions)
         files.write(owner, identity.clone_id)  # last: a crash before it makes a new key, which nobody has pinned
     elif stored != identity.clone_id:
         raise ForeignDisk(f"{folder} belongs to clone {stored}, this is clone {identity.clone_id}")

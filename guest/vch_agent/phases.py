@@ -12,7 +12,7 @@ import os
 import random
 from typing import Any
 
-from . import guestinfo, health, kubeletconfig, thaw
+from . import guestinfo, health, kubeletconfig, stillness, thaw
 from .feed import Refusal
 from .guestinfo import GuestInfo
 from .health import Warmth
@@ -35,6 +35,7 @@ async def run(settings: Settings, machine: Machine | None = None) -> None:
     """Live until cancelled. Raises OSError and ProgramFailed, after which the service manager starts us again."""
     hypervisor = GuestInfo(settings.rpctool)
     vm = PodVM(settings, hypervisor)
+    stillness.release(settings.root)
     try:
         value = await _ask(hypervisor, guestinfo.IDENTITY)
         thawed = value is None
@@ -61,6 +62,7 @@ async def _parent(vm: PodVM) -> dict[str, Any]:
     await vm.serve_kubelet(node, kubeletconfig.NODE_IP)
     vm.objects.declare()  # a parent has no pod: empty is the truth
     notify("READY=1\nSTATUS=parent: warming up")
+    vm.await_identity()
     await _until_warm(vm)
     notify("STATUS=parent: warm")
     log.info("warm; waiting to be told to freeze")
@@ -68,17 +70,21 @@ async def _parent(vm: PodVM) -> dict[str, Any]:
     # What was allocated until now stays untouched by the collector, on pages that the clones share.
     gc.collect()
     gc.freeze()
-    os.sync()
     while True:
+        stillness.hold(vm.settings.root)
+        os.sync()
         log.info("freezing")
         try:
             await vm.hypervisor.freeze()
         except ProgramFailed as error:
+            stillness.release(vm.settings.root)
             log.error("freeze failed: %s", error)
             await asyncio.sleep(_POLL)
         value = await _ask(vm.hypervisor, guestinfo.IDENTITY)
         if value is not None:
+            log.info("thawed, and given an identity")
             return value
+        stillness.release(vm.settings.root)
         await asyncio.sleep(_POLL)  # still the parent
 
 
@@ -95,13 +101,14 @@ async def _clone(vm: PodVM, machine: Machine, value: dict[str, Any], *, thawed: 
     else:
         await _start(vm, who)
     try:
-        key = await thaw.settle_in(machine, vm.settings, vm.hypervisor, who, thawed=thawed)
+        key = await thaw.settle_in(machine, vm.settings, vm.hypervisor, who, thawed=thawed, waiting=vm.certificate)
     except ForeignDisk as error:
         raise Refusal("CloneOfClone", str(error)) from error
     except NoInterface as error:
         raise ProgramFailed(str(error)) from error
     vm.serve_provider(key)
     await vm.report(Phase.READY, key.fingerprint)
+    stillness.release(vm.settings.root)
     notify("STATUS=serving")
     log.info("serving clone %s of pod %s/%s", who.clone_id, who.namespace, who.name)
     await _watch_over(vm)

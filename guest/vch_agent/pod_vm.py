@@ -54,6 +54,8 @@ class PodVM:
         self._state: State | None = None
         self._port: ProviderPort | None = None
         self._kubelet_tls: ssl.SSLContext | None = None
+        self.certificate: pki.Waiting | None = None
+        """Of a parent: what makes its clones' certificates."""
 
     async def serve_kubelet(self, node: str, address: str) -> None:
         """Answer the kubelet, and write what it starts from. Raises OSError, ProgramFailed."""
@@ -69,6 +71,10 @@ class PodVM:
         await self._http.start("127.0.0.1", self.settings.api_port)
         self._pki = await pki.make_local(self.settings.openssl, self.settings.run / "pki")
         kubeletconfig.write(self.settings, self._pki, node, token)
+
+    def await_identity(self) -> None:
+        """Have ready what makes the certificate of the clone that this machine is going to be."""
+        self.certificate = pki.Waiting(self.settings.openssl, self.settings.lib)
 
     def latch(self, who: Identity) -> bool:
         """Be this clone from now on; whether it was already before a restart of the agent.
@@ -101,7 +107,6 @@ class PodVM:
         assert self._identity is not None
         assert self._pki is not None
         self._boot_id = self._boot()
-        self._kubelet_tls = kubelet_context(self._pki)
         self._port = ProviderPort(server_context(key, self._identity), self.feed.serve, self._to_kubelet)
         self._port.listen(str(self._identity.address.ip), self.settings.provider_port)
 
@@ -144,7 +149,9 @@ class PodVM:
         self.refused.set()
 
     async def close(self) -> None:
-        """Stop listening, cut connections."""
+        """Stop listening, cut connections, end what waits."""
+        if self.certificate is not None:
+            await self.certificate.close()
         if self._port is not None:
             await self._port.close()
         if self._http is not None:
@@ -172,7 +179,9 @@ class PodVM:
     async def _to_kubelet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.refused.is_set():
             return
-        assert self._kubelet_tls is not None
+        assert self._pki is not None
+        if self._kubelet_tls is None:  # not at the thaw, which it would make longer
+            self._kubelet_tls = kubelet_context(self._pki)
         await splice.splice((reader, writer), await splice.kubelet(self._kubelet_tls, self.settings.kubelet_port))
 
     def _boot(self) -> str:

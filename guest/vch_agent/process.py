@@ -21,12 +21,12 @@ class ProgramFailed(Exception):
     """A program is missing, ended with a code that is not 0, or did not end in time."""
 
 
-async def run(arguments: Sequence[str], within: float | None = 60) -> Result:
+async def run(arguments: Sequence[str], within: float | None = 60, stdin: int = asyncio.subprocess.DEVNULL) -> Result:
     """Run the program and collect its output (a few kilobytes); `within` None waits for ever."""
     try:
         process = await asyncio.create_subprocess_exec(
             *arguments,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=stdin,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
@@ -45,12 +45,12 @@ async def run(arguments: Sequence[str], within: float | None = 60) -> Result:
     return Result(code, stdout.decode(errors="replace"), stderr.decode(errors="replace"))
 
 
-async def check(arguments: Sequence[str], within: float | None = 60) -> str:
+async def check(arguments: Sequence[str], within: float | None = 60, stdin: int = asyncio.subprocess.DEVNULL) -> str:
     """Run the program; its standard output.
 
     Raises ProgramFailed with the last line it said on standard error.
     """
-    result = await run(arguments, within)
+    result = await run(arguments, within, stdin)
     if result.code != 0:
         said = (result.stderr.strip() or result.stdout.strip()).splitlines()
         raise ProgramFailed(f"{arguments[0]} ended with {result.code}: {said[-1] if said else 'no message'}")

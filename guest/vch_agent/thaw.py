@@ -16,6 +16,7 @@ from . import clock, entropy, guestinfo, keys, names, nic
 from .guestinfo import GuestInfo
 from .identity import Identity
 from .keys import ServingKey
+from .pki import Waiting
 from .settings import Platform, Settings
 
 log = logging.getLogger(__name__)
@@ -52,16 +53,26 @@ def first(machine: Machine, settings: Settings, identity: Identity, *, restarted
 
 
 async def settle_in(
-    machine: Machine, settings: Settings, hypervisor: GuestInfo, identity: Identity, *, thawed: bool
+    machine: Machine,
+    settings: Settings,
+    hypervisor: GuestInfo,
+    identity: Identity,
+    *,
+    thawed: bool,
+    waiting: Waiting | None = None,
 ) -> ServingKey:
     """Names, network and key. Raises OSError, NoInterface, ForeignDisk, ProgramFailed."""
-    key = asyncio.create_task(keys.obtain(settings.openssl, settings.lib, identity))
+    making = asyncio.create_task(keys.obtain(settings.openssl, settings.lib, identity, waiting))
     try:
         machine.adopt_names(identity, settings.etc)
+        log.info("host name is %s", identity.hostname)
         mac = await hypervisor.get(guestinfo.MAC)
         if mac is None and thawed:
             machine.rebind_nic(settings.root)
         await machine.configure_nic(identity.address, identity.gateway, mac, settings.nic)
-        return await key
+        log.info("network card has %s", identity.address)
+        key = await making
+        log.info("key is made")
+        return key
     finally:
-        key.cancel()
+        making.cancel()

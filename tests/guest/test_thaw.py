@@ -1,5 +1,6 @@
 """Becoming a clone: the order of steps, random numbers, clock, names, keys."""
 
+import asyncio
 import os
 import random
 import struct
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vch_agent import clock, entropy, files, keys, names, thaw
+from vch_agent import clock, entropy, files, keys, names, pki, process, stillness, thaw
 from vch_agent.guestinfo import GuestInfo
 from vch_agent.identity import Identity
 from vch_agent.netlink import Link
@@ -177,3 +178,35 @@ def test_a_file_is_replaced_whole_and_private(tmp_path: Path) -> None:
     assert (files.read(path), path.stat().st_mode & 0o777) == ("two", 0o600)
     assert [each.name for each in path.parent.iterdir()] == ["file"]
     assert files.read(tmp_path / "absent") is None
+
+
+async def test_a_program_that_waited_through_the_freeze_makes_the_key_it_is_told_to(tmp_path: Path) -> None:
+    waiting = pki.Waiting("openssl", tmp_path / "lib")
+    odd = Identity.parse(build.identity(clientCA="PEM", pod={"namespace": "a", "name": "b", "uid": 'u"id;$x\\1#'}))
+    key = await keys.obtain("/nonexistent", tmp_path / "lib", odd, waiting)
+    show = ["openssl", "x509", "-in", str(key.cert), "-noout", "-subject", "-ext", "subjectAltName,extendedKeyUsage"]
+    shown = await process.check(show)
+    assert 'u\\"id;$x\\\\1#' in shown
+    assert "IP Address:127.0.0.1" in shown
+    assert "TLS Web Server Authentication" in shown
+    assert sorted(path.name for path in (tmp_path / "lib").iterdir()) == ["clone-id", "tls.crt", "tls.key"]
+    assert key.key.stat().st_mode & 0o777 == 0o600
+    await waiting.close()
+
+
+async def test_a_waiting_program_that_is_not_needed_is_ended_and_makes_nothing(tmp_path: Path) -> None:
+    waiting = pki.Waiting("openssl", tmp_path / "lib")
+    await asyncio.sleep(0)
+    await waiting.close()
+    assert list((tmp_path / "lib").iterdir()) == []
+
+
+def test_services_are_held_still_and_let_go_where_the_kernel_can_do_that(tmp_path: Path) -> None:
+    stillness.hold(tmp_path)  # a guest without cgroup v2: nothing to do
+    switch = tmp_path / "sys/fs/cgroup/system.slice/kubelet.service/cgroup.freeze"
+    switch.parent.mkdir(parents=True)
+    switch.write_text("0")
+    stillness.hold(tmp_path)
+    assert switch.read_text() == "1"
+    stillness.release(tmp_path)
+    assert switch.read_text() == "0"
