@@ -17,9 +17,10 @@ sys.path[:0] = [str(_CHECKOUT), str(_CHECKOUT / "guest")]
 
 from debian import disk, initrd, rootfs  # noqa: E402
 from debian.rootfs import Base, BuildFailed  # noqa: E402
-from e2e.lab import cache, progress  # noqa: E402
 from images import archive, containerd  # noqa: E402
 from images import build as images  # noqa: E402
+
+from e2e.lab import cache, progress  # noqa: E402
 
 _GUEST = _CHECKOUT / "guest"
 _HERE = _GUEST / "debian"

@@ -11,8 +11,9 @@ from pathlib import Path
 _CHECKOUT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(_CHECKOUT), str(_CHECKOUT / "guest")]
 
-from e2e.lab import cache, progress  # noqa: E402
 from images import archive, containerd  # noqa: E402
+
+from e2e.lab import cache, progress  # noqa: E402
 
 _HERE = Path(__file__).resolve().parent
 
