@@ -24,7 +24,7 @@ type Description struct {
 
 // Describe lists the VMs of the inventory.
 func (m *Machines) Describe() []Description {
-	var described []Description
+	described := []Description{} // none is a list too
 	for _, entity := range m.ctx.Map.All("VirtualMachine") {
 		if vm, ok := entity.(*simulator.VirtualMachine); ok {
 			described = append(described, m.describe(vm))
