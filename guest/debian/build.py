@@ -44,8 +44,16 @@ def make(root: Path, kubelet: Path, rpctool: Path) -> Path:
     preloaded = images.make(root)
     base = rootfs.make(root)
     added = additions(kubelet, rpctool)
-    inputs = [preloaded.name, base.folder.name, *_HERE.glob("*.py"), _HERE / "init", archive.BUSYBOX]
-    key = cache.key("guest", *inputs, *(value for path, source in added.items() for value in (path, source)))
+    inputs: list[str | Path] = [
+        preloaded.name,
+        base.folder.name,
+        *sorted(_HERE.glob("*.py")),
+        _HERE / "init",
+        archive.BUSYBOX,
+    ]
+    for place, source in added.items():
+        inputs += [place, source]
+    key = cache.key("guest", *inputs)
     # Named by its contents already, and full of links that lead out of it.
     added["/var/lib/containerd"] = preloaded / "containerd"
     return cache.entry(root, key, lambda folder: _build(folder, base, added, key))
