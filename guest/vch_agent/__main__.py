@@ -31,6 +31,9 @@ def main() -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
+    if sys.version_info < (3, 12):
+        # As later versions do by themselves: no thread for each program that is waited for.
+        asyncio.set_child_watcher(asyncio.PidfdChildWatcher())
     try:
         with contextlib.suppress(asyncio.CancelledError):
             asyncio.run(_until_terminated(found))
