@@ -76,6 +76,7 @@ class Simulator:
                     str(self.program),
                     *("--listen", self.address, "--control", CONTROL, "--state-dir", str(folder)),
                     *("--ready-file", str(self._ready_file), "--bridge", netns.BRIDGE),
+                    *("--cgroups", self.paths.namespace),
                     *("--user", USER, "--password", self.password),
                     *(part for guest, image in self.images.items() for part in (f"--{guest}-image", str(image))),
                 ],

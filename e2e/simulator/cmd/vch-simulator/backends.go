@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"vch.dev/e2e/simulator/guest"
+	"vch.dev/e2e/simulator/native"
 	"vch.dev/e2e/simulator/qemu"
 )
 
@@ -14,6 +15,15 @@ func backends(o options, log *slog.Logger) ([]guest.Backend, error) {
 	if o.qemuImage != "" {
 		backend, err := qemu.New(qemu.Config{
 			Image: o.qemuImage, StateDir: filepath.Join(o.stateDir, "qemu"), Bridge: o.bridge, Log: log,
+		})
+		if err != nil {
+			return nil, err
+		}
+		made = append(made, backend)
+	}
+	if o.nativeImage != "" {
+		backend, err := native.New(native.Config{
+			Image: o.nativeImage, Bridge: o.bridge, Cgroups: o.cgroups, Log: log,
 		})
 		if err != nil {
 			return nil, err

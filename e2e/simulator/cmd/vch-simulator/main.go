@@ -17,16 +17,22 @@ import (
 	"time"
 
 	"vch.dev/e2e/simulator/control"
+	"vch.dev/e2e/simulator/native"
 	"vch.dev/e2e/simulator/vcenter"
 )
 
 type options struct {
 	listen, control, stateDir, readyFile string
 	bridge, qemuImage, nativeImage       string
+	cgroups                              string
 	user, password                       string
 }
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == native.InitArgument {
+		fmt.Fprintln(os.Stderr, "init:", native.Init())
+		os.Exit(1)
+	}
 	var o options
 	flag.StringVar(&o.listen, "listen", "127.0.0.1:8989", "address of the vSphere API")
 	flag.StringVar(&o.control, "control", "127.0.0.1:0", "address of the control endpoint")
@@ -35,6 +41,7 @@ func main() {
 	flag.StringVar(&o.bridge, "bridge", "", "bridge that the guests' network cards are on")
 	flag.StringVar(&o.qemuImage, "qemu-image", "", "folder of the QEMU guest image; none: no qemu guests")
 	flag.StringVar(&o.nativeImage, "native-image", "", "folder of the native guest image; none: no native guests")
+	flag.StringVar(&o.cgroups, "cgroups", "vch-simulator", "how the cgroups of native guests are called, before the VM's ID")
 	flag.StringVar(&o.user, "user", "administrator", "user name to log in with")
 	flag.StringVar(&o.password, "password", "vch", "password to log in with")
 	flag.Parse()

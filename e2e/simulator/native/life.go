@@ -1,0 +1,194 @@
+package native
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+
+	"vch.dev/e2e/simulator/guest"
+	"vch.dev/e2e/simulator/lan"
+	"vch.dev/e2e/simulator/rpc"
+)
+
+const (
+	dataFolder  = "data" // what outlives a power cycle
+	rootFolder  = "root" // where the guest's file tree is mounted, in its own namespace
+	socketName  = "rpc.sock"
+	consoleName = "console.log"
+	nicName     = "eth0"
+)
+
+// starts run on one operating system thread that lives as long as the program:
+// the kernel kills children by PDEATHSIG when the thread ends that made them.
+var starts = sync.OnceValue(func() chan<- func() {
+	queue := make(chan func())
+	go func() {
+		runtime.LockOSThread()
+		for start := range queue {
+			start()
+		}
+	}()
+	return queue
+})
+
+// life is one run of a guest: its init, and everything below it.
+type life struct {
+	spawned time.Time
+	console string
+	host    guest.Host
+	group   cgroup
+	ended   chan struct{} // closed when init has ended, and all processes with it
+
+	init   *exec.Cmd
+	socket net.Listener
+	once   sync.Once
+}
+
+// begin starts a guest and returns when its init has all that it needs.
+func begin(config Config, vm guest.VM, host guest.Host, heard func()) (*life, error) {
+	l := &life{
+		spawned: time.Now(), console: filepath.Join(vm.Dir, consoleName), host: host,
+		group: cgroup{name: config.Cgroups + "-" + vm.ID}, ended: make(chan struct{}),
+	}
+	undo := func(err error) (*life, error) {
+		l.clean()
+		return nil, err
+	}
+	if err := l.group.create(); err != nil {
+		return undo(err)
+	}
+	if err := l.listen(filepath.Join(vm.Dir, socketName), vm.MAC, heard); err != nil {
+		return undo(err)
+	}
+	told, tell, err := os.Pipe()
+	if err != nil {
+		return undo(err)
+	}
+	defer told.Close()
+	defer tell.Close()
+	if err := l.spawn(told); err != nil {
+		return undo(err)
+	}
+	if err := l.equip(config, vm, tell); err != nil {
+		l.kill()
+		return undo(err)
+	}
+	return l, nil
+}
+
+func (l *life) listen(path, mac string, heard func()) error {
+	_ = os.Remove(path)
+	socket, err := net.Listen("unix", path)
+	if err != nil {
+		return err
+	}
+	l.socket = socket
+	go func() {
+		for {
+			connection, err := socket.Accept()
+			if err != nil {
+				return
+			}
+			session := rpc.Session{
+				Host: l.host, MAC: mac, Seen: func(string) { heard() },
+				// It has an identity, so it does not ask; an answer keeps a curious user from waiting.
+				Freeze: func(id string) {
+					_ = rpc.Write(connection, rpc.Reply{ID: id, Value: "a native guest cannot be frozen"})
+				},
+			}
+			go func() {
+				defer connection.Close()
+				_ = session.Serve(connection)
+			}()
+		}
+	}()
+	return nil
+}
+
+// spawn starts init in namespaces of its own. It waits for what it is told.
+func (l *life) spawn(told *os.File) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	console, err := os.OpenFile(l.console, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer console.Close()
+	l.init = exec.Command(self, InitArgument)
+	l.init.Stdout, l.init.Stderr = console, console
+	l.init.ExtraFiles = []*os.File{told}
+	l.init.Env = []string{"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8"}
+	l.init.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWUTS | syscall.CLONE_NEWNET | syscall.CLONE_NEWPID |
+			syscall.CLONE_NEWIPC,
+		Pdeathsig: syscall.SIGKILL, Setsid: true,
+	}
+	started := make(chan error)
+	starts() <- func() { started <- l.init.Start() }
+	if err := <-started; err != nil {
+		return fmt.Errorf("start the guest's init: %w", err)
+	}
+	go func() {
+		_ = l.init.Wait()
+		close(l.ended)
+	}()
+	return nil
+}
+
+// equip gives init cgroup, network card and configuration; then it goes on.
+func (l *life) equip(config Config, vm guest.VM, tell *os.File) error {
+	if err := l.group.enter(l.pid()); err != nil {
+		return err
+	}
+	if vm.MAC != "" {
+		mac, err := net.ParseMAC(vm.MAC)
+		if err != nil {
+			return err
+		}
+		namespace, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", l.pid()))
+		if err != nil {
+			return err
+		}
+		defer namespace.Close()
+		if err := lan.NewVeth(config.Bridge, lan.Name("veth", vm.ID), nicName, mac, namespace); err != nil {
+			return err
+		}
+	}
+	return json.NewEncoder(tell).Encode(initConfig{
+		Image: config.Image, Cgroup: "/" + l.group.name,
+		Data: filepath.Join(vm.Dir, dataFolder), Root: filepath.Join(vm.Dir, rootFolder),
+		Socket: filepath.Join(vm.Dir, socketName),
+	})
+}
+
+func (l *life) pid() int { return l.init.Process.Pid }
+
+// kill ends all processes: with the first one of a process namespace the kernel
+// ends the others.
+func (l *life) kill() {
+	_ = l.init.Process.Kill()
+	<-l.ended
+}
+
+// clean removes what is left of a guest that has ended.
+func (l *life) clean() {
+	l.once.Do(func() {
+		var err error
+		if l.socket != nil {
+			err = l.socket.Close()
+		}
+		if err = errors.Join(err, l.group.remove()); err != nil {
+			fmt.Fprintln(os.Stderr, "clean up a native guest:", err)
+		}
+	})
+}
