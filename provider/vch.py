@@ -111,8 +111,10 @@ class NodeSpec(_Model):
     address: Annotated[str, Field(min_length=2, max_length=45)] = Field(
         description="InternalIP of the node. The operator serves the kubelet API there, on port 10250."
     )
-    labels: Annotated[dict[str, str], Field(max_length=64)] = Field(default_factory=dict, description="Further labels.")
-    annotations: Annotated[dict[str, str], Field(max_length=64)] = Field(
+    labels: Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(max_length=64)] = Field(
+        default_factory=dict, description="Further labels."
+    )
+    annotations: Annotated[dict[str, Annotated[str, Field(max_length=16384)]], Field(max_length=64)] = Field(
         default_factory=dict, description="Further annotations."
     )
     taints: Annotated[list[Taint], Field(max_length=32)] | None = Field(

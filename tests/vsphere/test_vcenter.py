@@ -107,7 +107,7 @@ async def test_a_name_that_is_taken(watched: Watched) -> None:
 
 async def test_a_parent_that_is_off_is_not_frozen(watched: Watched) -> None:
     await watched.vc.power_off(watched.vc._placed.parent)
-    await watched.until(lambda event: isinstance(event, ParentChanged) and not event.parent.frozen)
+    await watched.until(lambda event: isinstance(event, ParentChanged) and event.parent and not event.parent.frozen)
     with pytest.raises(ParentNotFrozen):
         await watched.vc.clone(make_clone())
 

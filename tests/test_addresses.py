@@ -1,0 +1,33 @@
+"""Addresses: the lowest free one, from ranges that make sense."""
+
+import pytest
+
+from provider.addresses import parse_ranges
+from provider.errors import AddressesExhausted
+
+
+def test_the_lowest_free_address_is_taken_and_the_next_range_after_the_first() -> None:
+    pool = parse_ranges(["10.0.0.10-10.0.0.11", "10.0.1.5"])
+    assert len(pool) == 3
+    assert pool.lowest_free(set()) == "10.0.0.10"
+    assert pool.lowest_free({"10.0.0.10"}) == "10.0.0.11"
+    assert pool.lowest_free({"10.0.0.10", "10.0.0.11"}) == "10.0.1.5"
+
+
+def test_an_empty_pool_says_what_to_do() -> None:
+    with pytest.raises(AddressesExhausted, match=r"spec\.network\.ranges"):
+        parse_ranges(["10.0.0.1"]).lowest_free({"10.0.0.1"})
+
+
+@pytest.mark.parametrize(
+    ("ranges", "reserved", "word"),
+    [
+        (["10.0.0.9-10.0.0.1"], (), "ends before it begins"),
+        (["10.0.0.300"], (), "neither"),
+        (["10.0.0.1-10.0.0.9", "10.0.0.5"], (), "overlap"),
+        (["10.0.0.1-10.0.0.9"], ("10.0.0.1",), "10.0.0.1"),
+    ],
+)
+def test_ranges_that_make_no_sense_are_named(ranges: list[str], reserved: tuple[str, ...], word: str) -> None:
+    with pytest.raises(ValueError, match=word):
+        parse_ranges(ranges, reserved)

@@ -1,0 +1,182 @@
+"""The one next step, for everything that may be known of a Pod, its VM and its guest."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from provider import lifecycle
+from provider.errors import UnsupportedPod
+from provider.lifecycle import (
+    Clone,
+    Discard,
+    Facts,
+    Finish,
+    Forget,
+    Link,
+    Lose,
+    Pin,
+    PodFacts,
+    Refuse,
+    Replace,
+    Serve,
+    Step,
+    Wait,
+    next_step,
+)
+from provider.podvm import GuestPhase, PodVM, PowerState
+from tests.builders import make_facts, make_plan, make_report, make_vm
+
+OFF = make_vm(power_state=PowerState.OFF)
+FRESH = make_vm()
+REPORTED = make_vm(report=make_report())
+PINNED = make_vm(report=make_report(), pin="sha256:ab")
+NEW = PodFacts()
+STARTED = PodFacts(started=True)
+DELETED = PodFacts(deleted=True, grace=30, started=True)
+HELD = PodFacts(deleted=True, terminal=True, held=True)
+TERMINAL = PodFacts(terminal=True, started=True)
+
+
+@pytest.mark.parametrize(
+    ("pod", "vm", "expected"),
+    [
+        (None, None, Forget),
+        (None, OFF, Discard),
+        (None, FRESH, Discard),
+        (None, PINNED, Discard),
+        (HELD, None, Wait),
+        (HELD, OFF, Discard),
+        (HELD, PINNED, Discard),
+        (DELETED, None, Finish),
+        (DELETED, OFF, Finish),
+        (DELETED, FRESH, Finish),
+        (DELETED, PINNED, Serve),
+        (TERMINAL, None, Wait),
+        (TERMINAL, OFF, Discard),
+        (TERMINAL, FRESH, Discard),
+        (TERMINAL, PINNED, Serve),
+        (NEW, None, Clone),
+        (NEW, OFF, Replace),
+        (NEW, FRESH, Wait),
+        (NEW, REPORTED, Pin),
+        (NEW, PINNED, Serve),
+        (STARTED, None, Lose),
+        (STARTED, make_vm(power_state=PowerState.OFF, pin="sha256:ab"), Lose),
+        (STARTED, PINNED, Serve),
+    ],
+)
+def test_the_table_of_the_module(pod: PodFacts | None, vm: PodVM | None, expected: type[Step]) -> None:
+    assert isinstance(next_step(make_facts(pod=pod, vm=vm, vm_since=900.0)), expected)
+
+
+def test_a_stale_inventory_never_leads_to_a_clone_to_a_loss_or_to_oblivion() -> None:
+    for pod in (None, NEW, STARTED, DELETED):
+        assert next_step(make_facts(pod=pod, synced=False)) == Wait()
+
+
+def test_an_unsupported_pod_is_refused_before_there_is_a_vm() -> None:
+    error = UnsupportedPod("spec.hostPID", "no")
+    assert next_step(make_facts(plan=error)) == Refuse(error)
+
+
+def test_nothing_is_cloned_while_the_class_is_unknown() -> None:
+    assert next_step(make_facts(plan=None)) == Wait()
+
+
+def test_a_pod_of_the_same_name_waits_until_its_predecessors_vm_is_off() -> None:
+    assert next_step(make_facts(predecessor_on=True)) == Wait()
+
+
+def test_after_a_clone_its_vm_is_waited_for_and_then_cloned_again() -> None:
+    waiting = next_step(make_facts(cloned_at=999.0))
+    assert waiting == Wait(999.0 + lifecycle.APPEARS_WITHIN)
+    assert next_step(make_facts(cloned_at=1000.0 - lifecycle.APPEARS_WITHIN)) == Clone(make_plan())
+
+
+def test_a_vm_that_is_seen_off_gets_time_to_settle() -> None:
+    assert next_step(make_facts(pod=STARTED, vm=OFF, vm_since=995.0)) == Wait(995.0 + lifecycle.OFF_SETTLES)
+
+
+def test_a_silent_agent_is_replaced_after_the_time_out() -> None:
+    assert next_step(make_facts(vm=FRESH, vm_since=701.0)) == Wait(1001.0)
+    assert isinstance(next_step(make_facts(vm=FRESH, vm_since=700.0)), Replace)
+
+
+def test_a_guest_that_refuses_is_replaced_only_if_nothing_has_run_in_it() -> None:
+    refused = make_vm(report=make_report(phase=GuestPhase.REFUSED, message="CloneOfClone"))
+    assert isinstance(next_step(make_facts(vm=refused)), Replace)
+    assert isinstance(next_step(make_facts(vm=PINNED, link=Link.REFUSED)), Replace)
+    assert isinstance(next_step(make_facts(vm=PINNED, link=Link.REFUSED, fed=True)), Lose)
+    assert isinstance(next_step(make_facts(pod=STARTED, vm=PINNED, link=Link.REFUSED)), Lose)
+
+
+def test_the_guest_ends_a_deleted_pod_until_its_time_is_over() -> None:
+    grace_ends = 990.0 + 30
+    step = next_step(make_facts(pod=DELETED, vm=PINNED, deleted_at=990.0, link=Link.LOST))
+    assert step == Serve(PINNED, until=grace_ends + lifecycle.UNREACHABLE_AFTER_GRACE)
+    late = grace_ends + lifecycle.UNREACHABLE_AFTER_GRACE
+    assert isinstance(next_step(make_facts(pod=DELETED, vm=PINNED, deleted_at=990.0, now=late, link=Link.LOST)), Finish)
+    connected = make_facts(pod=DELETED, vm=PINNED, deleted_at=990.0, now=late, link=Link.CONNECTED)
+    assert isinstance(next_step(connected), Serve)
+
+
+def test_a_delete_without_grace_ends_the_vm_at_once() -> None:
+    assert isinstance(next_step(make_facts(pod=PodFacts(deleted=True, started=True), vm=PINNED)), Finish)
+
+
+def test_a_delete_that_the_guest_asked_for_is_waited_for_and_then_done_by_us() -> None:
+    pod = PodFacts(deleted=True, terminal=True, started=True)
+    waiting = next_step(make_facts(pod=pod, vm=None, guest_deletes_at=990.0))
+    assert waiting == Wait(990.0 + lifecycle.GUEST_DELETES_WITHIN)
+    assert isinstance(next_step(make_facts(pod=pod, vm=None, guest_deletes_at=900.0)), Finish)
+
+
+def test_a_delete_that_was_sent_is_sent_again_if_the_object_stays() -> None:
+    assert next_step(make_facts(pod=DELETED, delete_sent_at=999.0)) == Wait(999.0 + lifecycle.DELETE_AGAIN)
+    assert isinstance(next_step(make_facts(pod=DELETED, delete_sent_at=900.0)), Finish)
+
+
+def test_a_refused_pod_is_deleted_without_looking_for_a_vm() -> None:
+    pod = PodFacts(deleted=True, grace=30, terminal=True, refused=True)
+    assert isinstance(next_step(make_facts(pod=pod, synced=False)), Finish)
+
+
+INSTANTS = st.none() | st.floats(0, 2000)
+FACTS = st.builds(
+    Facts,
+    pod=st.none() | st.builds(PodFacts, grace=st.sampled_from([0.0, 30.0])),
+    plan=st.sampled_from([None, make_plan(), UnsupportedPod("spec.hostPID", "no")]),
+    vm=st.sampled_from([None, OFF, FRESH, REPORTED, PINNED]),
+    synced=st.booleans(),
+    now=st.floats(0, 2000),
+    link=st.sampled_from(Link),
+    cloned_at=INSTANTS,
+    deleted_at=INSTANTS,
+    guest_deletes_at=INSTANTS,
+    delete_sent_at=INSTANTS,
+)
+
+
+@given(FACTS)
+def test_whatever_is_known_a_pod_never_gets_a_second_vm(facts: Facts) -> None:
+    if isinstance(next_step(facts), Clone):
+        assert facts.vm is None
+        assert facts.synced
+        assert not facts.predecessor_on
+        assert facts.pod is not None
+        assert not any((facts.pod.started, facts.fed, facts.pod.deleted, facts.pod.terminal))
+
+
+@given(FACTS)
+def test_whatever_is_known_a_vm_in_which_containers_may_run_is_not_replaced(facts: Facts) -> None:
+    step: Any = next_step(facts)
+    if isinstance(step, Replace):
+        assert facts.pod is not None
+        assert step.vm.pin is None or not (facts.pod.started or facts.fed)
+
+
+@given(FACTS)
+def test_whatever_is_known_the_same_facts_give_the_same_step(facts: Facts) -> None:
+    assert next_step(facts) == next_step(facts)

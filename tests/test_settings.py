@@ -1,0 +1,39 @@
+"""Settings: flags over variables, and a clear word for what is missing."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from provider import cli
+
+CERTIFICATES = ["--kubelet-certificate", "/c.pem", "--kubelet-key", "/k.pem"]
+
+
+def test_a_flag_wins_over_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VCH_NAMESPACE", "from-environment")
+    monkeypatch.setenv("VCH_VCHS", "a, b,")
+    settings = cli.parse([*CERTIFICATES, "--namespace", "from-flag"])
+    assert settings.namespace == "from-flag"
+    assert settings.vchs == {"a", "b"}
+    assert settings.kubelet_key == Path("/k.pem")
+
+
+def test_what_is_missing_is_named_as_flag_and_as_variable() -> None:
+    with pytest.raises(ValidationError) as missing:
+        cli.parse([])
+    told = cli.explain(missing.value)
+    assert "--kubelet-certificate or VCH_KUBELET_CERTIFICATE" in told
+    assert "PEM certificate chain" in told
+
+
+@pytest.mark.parametrize(("flag", "value"), [("--kubelet-port", "70000"), ("--log-level", "loud")])
+def test_what_cannot_be_used_is_named(flag: str, value: str) -> None:
+    with pytest.raises(ValidationError) as wrong:
+        cli.parse([*CERTIFICATES, flag, value])
+    assert flag in cli.explain(wrong.value)
+
+
+def test_certificates_that_are_not_there_end_the_program_with_a_word(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(CERTIFICATES) == cli.USAGE
+    assert "--kubelet-certificate" in capsys.readouterr().err
