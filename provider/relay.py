@@ -97,7 +97,7 @@ def check_status_patch(
     """
     if content_type.partition(";")[0] not in MERGE_TYPES:
         raise RelayRefused(f"a status patch of type {content_type!r}")
-    uid = (patch.get("metadata") or {}).get("uid")
+    uid = _object(patch.get("metadata"), "metadata").get("uid")
     if uid is not None and uid != pod["metadata"]["uid"]:
         raise RelayRefused(f"a status of another Pod (UID {uid!r})")
     said = patch.get("status")
@@ -124,7 +124,7 @@ def _check_phase(status: Mapping[str, Any], pod: KubeObject) -> None:
     new = status.get("phase")
     if new is None:
         return
-    if new not in _PHASES:
+    if not isinstance(new, str) or new not in _PHASES:
         raise RelayRefused(f"the phase {new!r}")
     old = (pod.get("status") or {}).get("phase")
     if old in TERMINAL and new != old:
@@ -137,20 +137,21 @@ def _check_names(key: str, statuses: object, specified: Sequence[KubeObject]) ->
         raise RelayRefused(f"status.{key} is no list of objects")
     allowed = {container["name"] for container in specified}
     for status in statuses:
-        if status.get("name") not in allowed:
+        name = status.get("name")
+        if not isinstance(name, str) or name not in allowed:
             raise RelayRefused(f"status.{key} names {status.get('name')!r}, which the Pod does not have")
 
 
 def _own_conditions(conditions: object) -> list[KubeObject]:
     if not isinstance(conditions, list) or not all(isinstance(condition, dict) for condition in conditions):
         raise RelayRefused("status.conditions is no list of objects")
-    return [condition for condition in conditions if condition.get("type") in KUBELET_CONDITIONS]
+    return [condition for condition in conditions if str(condition.get("type")) in KUBELET_CONDITIONS]
 
 
 def check_event(event: KubeObject, pod: KubeObject, node: str) -> KubeObject:
     """An event about this very Pod, said by the kubelet of this very node. Raises RelayRefused."""
     meta = pod["metadata"]
-    about = event.get("involvedObject") or {}
+    about = _object(event.get("involvedObject"), "involvedObject")
     if about.get("kind") != "Pod" or about.get("uid") != meta["uid"]:
         raise RelayRefused(f"an event about {about.get('kind')} {about.get('name')!r}")
     subject = {
@@ -159,7 +160,7 @@ def check_event(event: KubeObject, pod: KubeObject, node: str) -> KubeObject:
     field_path = about.get("fieldPath")
     if isinstance(field_path, str):
         subject["fieldPath"] = field_path
-    name = (event.get("metadata") or {}).get("name")
+    name = _object(event.get("metadata"), "metadata").get("name")
     if not isinstance(name, str) or not name.startswith(f"{meta['name']}."):
         raise RelayRefused(f"an event of the name {name!r}")
     return {
@@ -189,8 +190,11 @@ def check_token_request(service_account: str, body: KubeObject, pod: KubeObject)
     own = spec.get("serviceAccountName") or "default"
     if service_account != own:
         raise RelayRefused(f"a token of the ServiceAccount {service_account!r}, the Pod's is {own!r}")
-    asked = body.get("spec") or {}
-    audiences = tuple(asked.get("audiences") or ())
+    asked = _object(body.get("spec"), "spec")
+    wanted = asked.get("audiences") or []
+    if not isinstance(wanted, list) or not all(isinstance(audience, str) for audience in wanted):
+        raise RelayRefused("spec.audiences is no list of strings")
+    audiences = tuple(wanted)
     if audiences not in _audiences(spec):
         raise RelayRefused(f"a token for the audiences {list(audiences)}, which the Pod does not name")
     meta = pod["metadata"]
@@ -216,10 +220,19 @@ def check_delete(body: KubeObject, pod: KubeObject) -> str:
     meta = pod["metadata"]
     if not meta.get("deletionTimestamp"):
         raise RelayRefused("a delete of a Pod that nobody deleted")
-    uid = (body.get("preconditions") or {}).get("uid")
+    uid = _object(body.get("preconditions"), "preconditions").get("uid")
     if uid is not None and uid != meta["uid"]:
         raise RelayRefused(f"a delete of another Pod (UID {uid!r})")
     return str(meta["uid"])
+
+
+def _object(value: object, field: str) -> KubeObject:
+    """What may be left out, but must be an object if it is there."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise RelayRefused(f"{field} is no object")
+    return value
 
 
 def refusal(reason: str) -> RelayReply:

@@ -1,0 +1,160 @@
+"""What is asked of the kubelet API: understood in one way only, or not at all."""
+
+import asyncio
+
+import pytest
+
+from provider.kube.reviews import UserInfo
+from provider.kubelet.authorization import ALLOWED_CACHE, DENIED_CACHE, Authorizer
+from provider.kubelet.head import REQUEST_LIMIT, BadHead, Request, read_request
+from provider.kubelet.routes import Action, Route, Unroutable, route
+
+POD = "/default/web/main"
+
+
+async def read(text: bytes) -> Request:
+    reader = asyncio.StreamReader()
+    reader.feed_data(text)
+    reader.feed_eof()
+    return await read_request(reader)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+        b"GET /\x00 HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01",
+        b"GET /" + b"x" * 3 * REQUEST_LIMIT + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+    ],
+)
+async def test_a_head_that_can_be_read_in_two_ways_is_no_head(text: bytes) -> None:
+    with pytest.raises((BadHead, EOFError)):
+        await read(text)
+
+
+async def test_what_comes_behind_a_head_is_kept() -> None:
+    request = await read(b"POST /exec/a/b/c HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\nEARLY")
+    assert (request.method, request.early) == ("POST", b"EARLY")
+
+
+async def test_a_header_that_counts_may_be_given_once() -> None:
+    request = await read(b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: b\r\nAuthorization: c\r\n\r\n")
+    with pytest.raises(BadHead):
+        request.one("authorization")
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "action", "verb", "right"),
+    [
+        ("GET", f"/containerLogs{POD}?follow=true", Action.LOGS, "get", "proxy"),
+        ("GET", f"/exec{POD}?command=ls", Action.EXEC, "create", "proxy"),
+        ("POST", f"/exec{POD}?command=ls", Action.EXEC, "create", "proxy"),
+        ("GET", f"/attach{POD}", Action.ATTACH, "create", "proxy"),
+        ("GET", "/portForward/default/web?port=80", Action.PORT_FORWARD, "create", "proxy"),
+        ("GET", "/pods", Action.PODS, "get", "pods"),
+        ("GET", "/stats/summary", Action.SUMMARY, "get", "stats"),
+        ("GET", "/metrics/resource", Action.METRICS_RESOURCE, "get", "metrics"),
+        ("GET", "/healthz", Action.HEALTHZ, "get", "healthz"),
+    ],
+)
+def test_each_action_has_its_right(method: str, target: str, action: Action, verb: str, right: str) -> None:
+    found = route(method, target)
+    assert isinstance(found, Route)
+    assert (found.action, found.verb, found.subresources[0]) == (action, verb, right)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/",
+        "/run/default/web/main",
+        "/configz",
+        "/debug/pprof/",
+        "/logs/",
+        "/checkpoint/default/web/main",
+        "/exec/default/web",
+        "/exec/default//main",
+        "/exec/default/..%2f..%2fsecrets/main",
+        "/exec/default/web/uid/main/more",
+        "/containerLogs/default/web/uid/main",
+        "//pods",
+    ],
+)
+def test_what_is_not_served_needs_the_highest_right_to_be_told_so(target: str) -> None:
+    found = route("GET", target)
+    assert isinstance(found, Unroutable)
+    assert found.subresources == ("proxy",)
+
+
+@pytest.mark.parametrize(("method", "target"), [("TRACE", "/pods"), ("POST", "/pods"), ("DELETE", f"/exec{POD}")])
+def test_a_method_that_is_not_served(method: str, target: str) -> None:
+    found = route(method, target)
+    assert isinstance(found, Unroutable)
+    assert found.status == 405
+
+
+def test_only_parameters_that_the_kubelet_knows_reach_it() -> None:
+    found = route("GET", f"/containerLogs{POD}?tailLines=1&evil=1&tailLines=2%262")
+    assert isinstance(found, Route)
+    assert found.target == f"/containerLogs{POD}?tailLines=1&tailLines=2%262"
+
+
+class Reviewer:
+    """Allows what it is told to; counts how often it is asked."""
+
+    def __init__(self, *allowed: tuple[str, str]) -> None:
+        self.allowed = allowed
+        self.asked = 0
+
+    async def review_access(self, user: UserInfo, verb: str, resource: str, subresource: str, name: str) -> bool:
+        self.asked += 1
+        assert (resource, name) == ("nodes", "vch")
+        return (verb, subresource) in self.allowed
+
+
+USER = UserInfo("jane")
+
+
+@pytest.mark.parametrize(
+    ("rights", "method", "target", "allowed"),
+    [
+        ([("get", "proxy")], "GET", f"/containerLogs{POD}", True),
+        ([("get", "proxy")], "GET", f"/exec{POD}", False),
+        ([("create", "proxy")], "GET", f"/exec{POD}", True),
+        ([("create", "proxy")], "GET", f"/containerLogs{POD}", False),
+        ([("get", "stats")], "GET", "/stats/summary", True),
+        ([("get", "stats")], "GET", "/metrics/resource", False),
+        ([("get", "pods")], "GET", "/pods", True),
+        ([("get", "proxy")], "GET", "/pods", True),
+        ([("get", "pods")], "GET", "/configz", False),
+        ([], "GET", "/healthz", False),
+    ],
+)
+async def test_a_right_allows_what_it_names_and_nothing_else(
+    rights: list[tuple[str, str]], method: str, target: str, allowed: bool
+) -> None:
+    assert await Authorizer(Reviewer(*rights), "vch").allows(USER, route(method, target)) is allowed
+
+
+async def test_answers_are_kept_for_as_long_as_a_kubelet_keeps_them() -> None:
+    now = [0.0]
+    reviewer = Reviewer(("get", "stats"))
+    authorizer = Authorizer(reviewer, "vch", lambda: now[0])
+    allowed, denied = route("GET", "/stats/summary"), route("GET", "/metrics/resource")
+    for instant, asked in ((0.0, 2), (DENIED_CACHE - 1, 2), (DENIED_CACHE + 1, 3), (ALLOWED_CACHE + 1, 5)):
+        now[0] = instant
+        await authorizer.allows(USER, allowed)
+        await authorizer.allows(USER, denied)
+        assert reviewer.asked == asked, instant
+
+
+async def test_an_answer_for_one_user_is_not_another_ones() -> None:
+    reviewer = Reviewer(("get", "stats"))
+    authorizer = Authorizer(reviewer, "vch")
+    for user in (USER, UserInfo("jane", ("admins",)), UserInfo("jane", extra={"scopes": ["x"]}), UserInfo("joe")):
+        await authorizer.allows(user, route("GET", "/stats/summary"))
+    assert reviewer.asked == 4

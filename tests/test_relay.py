@@ -1,0 +1,170 @@
+"""A guest is believed about its own Pod's status and about nothing else."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from provider import relay
+from provider.relay import STRATEGIC_MERGE, RelayRefused, RelayRequest
+from tests.builders import UID, make_pod
+
+
+def patched(status: Any, pod: dict | None = None, **patch: Any) -> dict:
+    body = {"status": status, **patch}
+    found = relay.check_status_patch(body, STRATEGIC_MERGE, pod or make_pod(), pod_ip="10.0.0.5", host_ip="10.0.0.1")
+    assert found["metadata"] == {"uid": UID}
+    status_found: dict = found["status"]
+    return status_found
+
+
+def token(account: str = "default", **spec: Any) -> dict:
+    pod = make_pod(volumes=[{"name": "t", "projected": {"sources": [{"serviceAccountToken": {"audience": "vault"}}]}}])
+    return relay.check_token_request(account, {"spec": spec}, pod)
+
+
+def test_addresses_are_imposed_whatever_the_guest_says() -> None:
+    status = patched({"podIP": "1.1.1.1", "hostIP": "1.1.1.1", "podIPs": [{"ip": "1.1.1.1"}]})
+    assert (status["podIP"], status["hostIP"]) == ("10.0.0.5", "10.0.0.1")
+    assert status["podIPs"] == [{"ip": "10.0.0.5"}]
+
+
+def test_only_what_a_kubelet_says_of_a_status_passes() -> None:
+    status = patched(
+        {
+            "phase": "Running",
+            "nominatedNodeName": "other",
+            "conditions": [{"type": "Ready", "status": "True"}, {"type": "PodScheduled", "status": "False"}],
+        }
+    )
+    assert status["phase"] == "Running"
+    assert "nominatedNodeName" not in status
+    assert [condition["type"] for condition in status["conditions"]] == ["Ready"]
+
+
+def test_nothing_but_the_status_passes() -> None:
+    body = {"metadata": {"labels": {"a": "b"}, "ownerReferences": []}, "spec": {"x": 1}, "status": {"phase": "Running"}}
+    found = relay.check_status_patch(body, STRATEGIC_MERGE, make_pod(), pod_ip="10.0.0.5", host_ip="10.0.0.1")
+    assert set(found) == {"metadata", "status"}
+    assert found["metadata"] == {"uid": UID}
+
+
+@pytest.mark.parametrize(
+    ("status", "patch"),
+    [
+        ({"phase": "Paused"}, {}),
+        ({"phase": "Running"}, {"metadata": {"uid": "another"}}),
+        ({"containerStatuses": [{"name": "not-there"}]}, {}),
+        ({"containerStatuses": "x"}, {}),
+        ({"conditions": {"type": "Ready"}}, {}),
+        (None, {}),
+    ],
+)
+def test_a_status_that_cannot_be_this_pods_is_refused(status: Any, patch: dict) -> None:
+    with pytest.raises(RelayRefused):
+        patched(status, **patch)
+
+
+def test_a_terminal_phase_stays() -> None:
+    failed = make_pod(status={"phase": "Failed"})
+    assert patched({"phase": "Failed"}, failed)["phase"] == "Failed"
+    with pytest.raises(RelayRefused, match="after Failed"):
+        patched({"phase": "Running"}, failed)
+
+
+def test_a_status_is_a_merge_patch() -> None:
+    with pytest.raises(RelayRefused, match="json-patch"):
+        relay.check_status_patch({}, "application/json-patch+json", make_pod(), pod_ip="1", host_ip="2")
+
+
+@pytest.mark.parametrize(("namespace", "name"), [("kube-system", "web"), ("default", "other")])
+def test_another_pod_is_nobodys_business(namespace: str, name: str) -> None:
+    with pytest.raises(RelayRefused, match="not this VM's Pod"):
+        relay.check_subject(RelayRequest("patchStatus", namespace, name, "", {}), make_pod())
+
+
+def test_an_event_is_about_the_pod_and_by_the_kubelet() -> None:
+    event = {
+        "metadata": {"name": "web.1", "namespace": "kube-system"},
+        "involvedObject": {"kind": "Pod", "uid": UID, "name": "other", "fieldPath": "spec.containers{main}"},
+        "source": {"component": "root"},
+        "reason": "Started",
+    }
+    found = relay.check_event(event, make_pod(), "vch")
+    assert found["metadata"] == {"name": "web.1", "namespace": "default"}
+    assert found["source"] == {"component": "kubelet", "host": "vch"}
+    assert found["involvedObject"]["name"] == "web"
+    assert found["reason"] == "Started"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"metadata": {"name": "web.1"}, "involvedObject": {"kind": "Node", "name": "vch"}},
+        {"metadata": {"name": "web.1"}, "involvedObject": {"kind": "Pod", "uid": "another"}},
+        {"metadata": {"name": "other.1"}, "involvedObject": {"kind": "Pod", "uid": UID}},
+        {},
+    ],
+)
+def test_an_event_about_anything_else_is_refused(event: dict) -> None:
+    with pytest.raises(RelayRefused):
+        relay.check_event(event, make_pod(), "vch")
+
+
+def test_a_token_is_bound_to_the_pod() -> None:
+    spec = token(audiences=["vault"], expirationSeconds=600, boundObjectRef={"kind": "Pod", "name": "other"})["spec"]
+    assert spec["boundObjectRef"] == {"apiVersion": "v1", "kind": "Pod", "name": "web", "uid": UID}
+    assert spec["expirationSeconds"] == 600
+
+
+def test_a_token_of_another_account_or_audience_is_refused() -> None:
+    with pytest.raises(RelayRefused, match="admin"):
+        token("admin", audiences=["vault"])
+    with pytest.raises(RelayRefused, match="audiences"):
+        token(audiences=["https://kubernetes.default.svc"])
+    with pytest.raises(RelayRefused, match="audiences"):
+        token(audiences=[])
+
+
+def test_a_pod_goes_only_when_somebody_deleted_it() -> None:
+    pod = make_pod()
+    with pytest.raises(RelayRefused, match="nobody deleted"):
+        relay.check_delete({}, pod)
+    pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert relay.check_delete({"preconditions": {"uid": UID}}, pod) == UID
+    with pytest.raises(RelayRefused, match="another"):
+        relay.check_delete({"preconditions": {"uid": "another"}}, pod)
+
+
+def test_a_body_of_a_megabyte_is_refused() -> None:
+    with pytest.raises(RelayRefused, match="bytes"):
+        relay.check_size(RelayRequest("patchStatus", "default", "web", "", {"x": "y" * relay.BODY_LIMIT}))
+
+
+KEYS = st.sampled_from(
+    ["metadata", "uid", "name", "status", "phase", "conditions", "containerStatuses", "involvedObject", "spec",
+     "audiences", "preconditions", "type", "kind", "fieldPath"]
+)  # fmt: skip
+GARBAGE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from(["", "Pod", "web.1", "Running", UID]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(KEYS, GARBAGE, max_size=5))
+def test_garbage_is_refused_and_never_a_defect(body: dict) -> None:
+    pod = make_pod()
+    pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    for check in (
+        lambda: relay.check_status_patch(body, STRATEGIC_MERGE, pod, pod_ip="1", host_ip="2"),
+        lambda: relay.check_event(body, pod, "vch"),
+        lambda: relay.check_event_patch("web.1", body, STRATEGIC_MERGE, pod),
+        lambda: relay.check_token_request("default", body, pod),
+        lambda: relay.check_delete(body, pod),
+    ):
+        try:
+            check()
+        except RelayRefused:
+            continue
