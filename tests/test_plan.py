@@ -27,6 +27,25 @@ def test_a_vm_name_is_shorter_than_vsphere_allows_and_ends_with_the_uid() -> Non
     assert name.endswith("-0a1b2c3d11")
 
 
+def test_two_pods_of_one_name_have_vms_of_two_names() -> None:
+    assert plan.vm_name("web", UID) != plan.vm_name("web", "f" + UID[1:])
+
+
+@pytest.mark.parametrize(
+    ("spec", "hostname"),
+    [
+        ({}, "web"),
+        ({"hostname": "front"}, "front"),
+        ({"hostname": "front", "hostnameOverride": "over.example"}, "over.example"),
+        ({"hostname": "x" * 70}, "x" * 63),
+        ({"hostname": "x" * 62 + "-y"}, "x" * 62),
+        ({"hostname": ""}, "web"),
+    ],
+)
+def test_a_vm_is_called_as_a_kubelet_calls_the_pod(spec: dict, hostname: str) -> None:
+    assert plan.plan_pod(make_pod("web", **spec), make_class()).hostname == hostname
+
+
 @pytest.mark.parametrize(
     ("field", "spec"),
     [
@@ -55,6 +74,25 @@ def test_a_vm_name_is_shorter_than_vsphere_allows_and_ends_with_the_uid() -> Non
             "spec.containers[0].resources.requests[nvidia.com/gpu]",
             {"containers": [resources(**{"nvidia.com/gpu": "1"})]},
         ),
+        (
+            "spec.containers[1].resources.limits[hugepages-2Mi]",
+            {"containers": [make_container(), make_container(resources={"limits": {"hugepages-2Mi": "2Mi"}})]},
+        ),
+        (
+            "spec.containers[0].resources.claims",
+            {"containers": [make_container(resources={"claims": [{"name": "gpu"}]})]},
+        ),
+        ("spec.resources.requests[hugepages-2Mi]", {"resources": {"requests": {"hugepages-2Mi": "2Mi"}}}),
+        (
+            "spec.securityContext.sysctls[1]",
+            {"securityContext": {"sysctls": [{"name": "kernel.msgmax"}, {"name": "net/ipv4/ip_forward"}]}},
+        ),
+        (
+            "spec.ephemeralContainers[0].ports[1].hostPort",
+            {"ephemeralContainers": [make_container(ports=[{"containerPort": 1}, {"hostPort": 2}])]},
+        ),
+        ("spec.volumes[0].image", {"volumes": [{"name": "v", "image": {"reference": "x"}}]}),
+        ("spec.volumes[0].csi", {"volumes": [{"name": "v", "configMap": None, "csi": {"driver": "x"}}]}),
     ],
 )
 def test_what_no_pod_vm_can_honour_is_refused_by_its_field(field: str, spec: dict) -> None:
@@ -74,10 +112,26 @@ def test_what_no_pod_vm_can_honour_is_refused_by_its_field(field: str, spec: dic
         {"hostPID": False, "hostNetwork": False},
         {"hostUsers": True},
         {"securityContext": {"sysctls": [{"name": "kernel.shm_rmid_forced"}]}},
+        {"volumes": [{"name": "v", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}]},
+        {"volumes": [{"name": "v", "emptyDir": None}]},
+        {"containers": [make_container(resources={"limits": {"nvidia.com/gpu": "0"}})]},
+        {"containers": [make_container(resources={"requests": {"ephemeral-storage": "900Gi"}})]},
+        {"containers": [make_container(ports=[{"containerPort": 80}])]},
+        {"tolerations": [{"operator": "Exists"}]},
     ],
 )
 def test_what_the_guest_can_do_is_let_through(spec: dict) -> None:
     plan.plan_pod(make_pod(**spec), make_class())
+
+
+@pytest.mark.parametrize("kind", sorted(plan.GUEST_VOLUMES - {"projected"}))
+def test_volumes_made_of_what_is_fed_are_let_through(kind: str) -> None:
+    plan.plan_pod(make_pod(volumes=[{"name": "v", kind: {}}]), make_class())
+
+
+@pytest.mark.parametrize("path", [*plan.GUEST_PATHS, *(f"{path}/below" for path in plan.GUEST_PATHS)])
+def test_paths_of_the_vm_itself_are_let_through(path: str) -> None:
+    plan.plan_pod(make_pod(volumes=[{"name": "v", "hostPath": {"path": path}}]), make_class())
 
 
 def test_a_daemon_set_that_tolerates_everything_is_refused_with_the_remedy() -> None:
@@ -107,6 +161,35 @@ def test_requests_are_counted_as_the_scheduler_counts_them() -> None:
         "initContainers": [sidecar, resources(cpu="1", memory="10Mi")],
     }
     assert plan.effective_requests(spec) == {"cpu": 1100, "memory": 110 * MIB}
+
+
+@pytest.mark.parametrize(
+    ("spec", "cpu"),
+    [
+        ({}, 0),
+        ({"containers": [make_container(resources={"limits": {"cpu": "1"}})]}, 1000),
+        ({"containers": [make_container(resources={"limits": {"cpu": "1"}, "requests": {"cpu": "0"}})]}, 0),
+        ({"containers": [resources(cpu="0.1")], "initContainers": [resources(cpu="2"), resources(cpu="1")]}, 2000),
+        # A sidecar runs beside the init containers after it, not those before it.
+        (
+            {
+                "containers": [resources(cpu="0.1")],
+                "initContainers": [resources(cpu="2"), {**resources(cpu="1"), "restartPolicy": "Always"}],
+            },
+            2000,
+        ),
+        (
+            {
+                "containers": [resources(cpu="0.1")],
+                "initContainers": [{**resources(cpu="1"), "restartPolicy": "Always"}, resources(cpu="2")],
+            },
+            3000,
+        ),
+        ({"containers": [resources(cpu="1")], "ephemeralContainers": [resources(cpu="5")]}, 1000),
+    ],
+)
+def test_what_runs_at_a_time_is_what_counts(spec: dict, cpu: int) -> None:
+    assert plan.effective_requests(spec)["cpu"] == cpu
 
 
 def test_a_request_of_the_pod_itself_and_overhead_count() -> None:
