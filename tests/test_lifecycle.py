@@ -1,5 +1,6 @@
 """The one next step, for everything that may be known of a Pod, its VM and its guest."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -32,6 +33,7 @@ OFF = make_vm(power_state=PowerState.OFF)
 FRESH = make_vm()
 REPORTED = make_vm(report=make_report())
 PINNED = make_vm(report=make_report(), pin="sha256:ab")
+PINNED_OFF = make_vm(power_state=PowerState.OFF, pin="sha256:ab")
 NEW = PodFacts()
 STARTED = PodFacts(started=True)
 DELETED = PodFacts(deleted=True, grace=30, started=True)
@@ -48,6 +50,7 @@ TERMINAL = PodFacts(terminal=True, started=True)
         (None, PINNED, Discard),
         (HELD, None, Wait),
         (HELD, OFF, Discard),
+        (HELD, FRESH, Discard),
         (HELD, PINNED, Discard),
         (DELETED, None, Finish),
         (DELETED, OFF, Finish),
@@ -63,7 +66,9 @@ TERMINAL = PodFacts(terminal=True, started=True)
         (NEW, REPORTED, Pin),
         (NEW, PINNED, Serve),
         (STARTED, None, Lose),
-        (STARTED, make_vm(power_state=PowerState.OFF, pin="sha256:ab"), Lose),
+        (STARTED, PINNED_OFF, Lose),
+        (STARTED, FRESH, Wait),
+        (STARTED, REPORTED, Pin),
         (STARTED, PINNED, Serve),
     ],
 )
@@ -99,6 +104,27 @@ def test_a_vm_that_is_seen_off_gets_time_to_settle() -> None:
     assert next_step(make_facts(pod=STARTED, vm=OFF, vm_since=995.0)) == Wait(995.0 + lifecycle.OFF_SETTLES)
 
 
+def test_a_vm_that_is_suspended_is_neither_off_nor_lost() -> None:
+    suspended = make_vm(power_state=PowerState.SUSPENDED, pin="sha256:ab")
+    assert next_step(make_facts(pod=STARTED, vm=suspended)) == Serve(suspended)
+
+
+def test_a_pinned_vm_that_is_off_is_replaced_only_if_nothing_was_fed_to_it() -> None:
+    assert isinstance(next_step(make_facts(vm=PINNED_OFF)), Replace)
+    assert isinstance(next_step(make_facts(vm=PINNED_OFF, fed=True)), Lose)
+
+
+def test_a_pod_whose_vm_is_gone_fails_once_something_was_fed_to_it() -> None:
+    assert next_step(make_facts(fed=True)) == Lose("the VM is gone")
+    assert isinstance(next_step(make_facts(pod=STARTED, plan=None)), Lose), "whatever the class is"
+
+
+def test_the_first_fingerprint_is_pinned_and_no_other() -> None:
+    assert next_step(make_facts(vm=REPORTED)) == Pin(REPORTED, "sha256:ab")
+    other = make_vm(report=make_report(fingerprint="sha256:cd"), pin="sha256:ab")
+    assert next_step(make_facts(vm=other)) == Serve(other)
+
+
 def test_a_silent_agent_is_replaced_after_the_time_out() -> None:
     assert next_step(make_facts(vm=FRESH, vm_since=701.0)) == Wait(1001.0)
     assert isinstance(next_step(make_facts(vm=FRESH, vm_since=700.0)), Replace)
@@ -122,6 +148,26 @@ def test_the_guest_ends_a_deleted_pod_until_its_time_is_over() -> None:
     assert isinstance(next_step(connected), Serve)
 
 
+@pytest.mark.parametrize(
+    ("link", "patience"),
+    [
+        (Link.NONE, lifecycle.UNREACHABLE_AFTER_GRACE),
+        (Link.CONNECTING, lifecycle.UNREACHABLE_AFTER_GRACE),
+        (Link.LOST, lifecycle.UNREACHABLE_AFTER_GRACE),
+        (Link.CONNECTED, lifecycle.STUCK_AFTER_GRACE),
+    ],
+)
+def test_a_guest_has_its_grace_and_some_patience_to_end_a_pod(link: Link, patience: float) -> None:
+    deadline = 990.0 + DELETED.grace + patience
+    facts = make_facts(pod=DELETED, vm=PINNED, deleted_at=990.0, link=link, now=deadline - 0.1)
+    assert next_step(facts) == Serve(PINNED, until=deadline)
+    assert isinstance(next_step(replace(facts, now=deadline)), Finish)
+
+
+def test_a_guest_that_refuses_is_given_no_grace() -> None:
+    assert isinstance(next_step(make_facts(pod=DELETED, vm=PINNED, link=Link.REFUSED)), Finish)
+
+
 def test_a_delete_without_grace_ends_the_vm_at_once() -> None:
     assert isinstance(next_step(make_facts(pod=PodFacts(deleted=True, started=True), vm=PINNED)), Finish)
 
@@ -143,15 +189,35 @@ def test_a_refused_pod_is_deleted_without_looking_for_a_vm() -> None:
     assert isinstance(next_step(make_facts(pod=pod, synced=False)), Finish)
 
 
+@pytest.mark.parametrize(("pod", "words"), [(NEW, "before it had a VM"), (STARTED, "VM was gone")])
+def test_a_deleted_pod_without_a_vm_says_whether_it_had_one(pod: PodFacts, words: str) -> None:
+    step = next_step(make_facts(pod=replace(pod, deleted=True, grace=30)))
+    assert isinstance(step, Finish)
+    assert step.vm is None
+    assert words in step.why
+
+
 INSTANTS = st.none() | st.floats(0, 2000)
 FACTS = st.builds(
     Facts,
-    pod=st.none() | st.builds(PodFacts, grace=st.sampled_from([0.0, 30.0])),
+    pod=st.none()
+    | st.builds(
+        PodFacts,
+        deleted=st.booleans(),
+        grace=st.sampled_from([0.0, 30.0]),
+        terminal=st.booleans(),
+        started=st.booleans(),
+        held=st.booleans(),
+        refused=st.booleans(),
+    ),
     plan=st.sampled_from([None, make_plan(), UnsupportedPod("spec.hostPID", "no")]),
     vm=st.sampled_from([None, OFF, FRESH, REPORTED, PINNED]),
     synced=st.booleans(),
     now=st.floats(0, 2000),
     link=st.sampled_from(Link),
+    fed=st.booleans(),
+    predecessor_on=st.booleans(),
+    vm_since=st.floats(0, 2000),
     cloned_at=INSTANTS,
     deleted_at=INSTANTS,
     guest_deletes_at=INSTANTS,
@@ -175,6 +241,30 @@ def test_whatever_is_known_a_vm_in_which_containers_may_run_is_not_replaced(fact
     if isinstance(step, Replace):
         assert facts.pod is not None
         assert step.vm.pin is None or not (facts.pod.started or facts.fed)
+
+
+@given(FACTS)
+def test_absence_in_a_stale_inventory_leads_to_nothing(facts: Facts) -> None:
+    if facts.vm is None and not facts.synced:
+        step = next_step(facts)
+        refused_before = facts.pod is not None and facts.pod.refused
+        assert isinstance(step, Wait) or (isinstance(step, Finish) and refused_before)
+
+
+@given(FACTS)
+def test_a_pod_that_is_not_deleted_and_has_run_keeps_its_vm_or_fails(facts: Facts) -> None:
+    if facts.pod is not None and facts.pod.started and not (facts.pod.deleted or facts.pod.terminal):
+        step = next_step(facts)
+        assert not isinstance(step, (Clone, Discard, Finish, Forget, Refuse))
+        if facts.vm is not None and facts.vm.pin is not None:
+            assert isinstance(step, (Serve, Wait, Lose))
+
+
+@given(FACTS)
+def test_what_waits_knows_when_to_look_again_and_that_is_later(facts: Facts) -> None:
+    step = next_step(facts)
+    if isinstance(step, (Wait, Serve)) and step.until is not None:
+        assert step.until > facts.now
 
 
 @given(FACTS)
