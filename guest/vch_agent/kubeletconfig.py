@@ -48,6 +48,8 @@ def configuration(settings: Settings, pki: LocalPKI) -> dict[str, Any]:
         "nodeStatusUpdateFrequency": _LONG,
         "nodeStatusReportFrequency": _LONG,
         "nodeLeaseDurationSeconds": 86400,
+        # How soon a changed ConfigMap or Secret shows in a volume. The default of a minute is meant for a hundred pods.
+        "syncFrequency": "20s",
         # Preloaded images must stay: at 100 the kubelet never collects images.
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,

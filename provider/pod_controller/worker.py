@@ -272,14 +272,16 @@ class PodWorker:
         self._log.error("vm lost", why=why)
         self._here.events.warning(self.pod, pod_status.LOST, f"The Pod's VM is lost: {why}")
         await self._disconnect()
-        await self._patch_status(pod_status.lost(self.pod, why, self._here.clock.now()))
+        if self.pod is not None:
+            await self._patch_status(pod_status.lost(self.pod, why, self._here.clock.now()))
 
     async def _finish(self, vm: PodVM | None, why: str) -> None:
         assert self.pod is not None
         await self._disconnect()
         if vm is not None:
             await self._here.vsphere.power_off(vm.moref)
-        if not pod_status.pod_facts(self.pod).terminal:
+        # The object may go while we wait for others: then there is nothing left to say of it.
+        if self.pod is not None and not pod_status.pod_facts(self.pod).terminal:
             await self._patch_status(pod_status.finished(self.pod, why, self._here.clock.now()))
         if self.pod is None:
             return

@@ -56,10 +56,11 @@ type Stats struct {
 	Processes    []int                `json:"processes"`
 	Guest        string               `json:"guest"`
 	State        string               `json:"state"`
-	RAMBytes     int64                `json:"ramBytes"`     // configured size
-	PrivateBytes int64                `json:"privateBytes"` // of the RAM mapping (qemu), of all processes (native)
-	PssBytes     int64                `json:"pssBytes"`     // likewise
-	Timings      map[string]time.Time `json:"timings"`      // spawned, running, firstRPC, frozen, ...
+	Accelerator  string               `json:"accelerator,omitempty"` // of a QEMU guest: kvm or tcg
+	RAMBytes     int64                `json:"ramBytes"`              // configured size
+	PrivateBytes int64                `json:"privateBytes"`          // of the RAM mapping (qemu), of all processes (native)
+	PssBytes     int64                `json:"pssBytes"`              // likewise
+	Timings      map[string]time.Time `json:"timings"`               // spawned, running, firstRPC, frozen, ...
 }
 
 // Guest is one started guest. Calls for one guest do not overlap, except Stats

@@ -233,6 +233,7 @@ func (g *Guest) Stats() (guest.Stats, error) {
 	defer g.mutex.Unlock()
 	stats := guest.Stats{
 		Guest: g.backend.Name(), State: g.state, Timings: maps.Clone(g.timings),
+		Accelerator: g.backend.accelerator().name,
 	}
 	switch {
 	case g.frozen != nil:
