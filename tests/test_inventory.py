@@ -131,13 +131,13 @@ def test_an_older_pod_of_the_name_runs_until_its_vm_is_off(state: PowerState, ru
 
 def test_a_vm_whose_marks_are_changed_is_the_new_pods_and_not_the_old_ones() -> None:
     inventory = make_inventory(make_vm())
-    inventory.apply(Appeared(make_vm(uid=OTHER)), 1.0)
+    assert set(inventory.apply(Appeared(make_vm(uid=OTHER)), 1.0)) == {UID, OTHER}
     assert (seen(inventory), list(inventory.uids())) == (None, [OTHER])
     inventory.apply(Appeared(make_vm(identity=make_identity(vch="another"))), 2.0)
     assert inventory.vms() == []
     inventory.apply(Appeared(make_vm()), 3.0)
     inventory.apply(Vanished(UID, "vm-1"), 4.0)
-    assert (inventory.vms(), inventory.addresses()) == ([], set())
+    assert (inventory.vms(), inventory.addresses(), list(inventory.uids())) == ([], set(), [])
 
 
 def test_the_parent_is_what_was_told_last() -> None:

@@ -89,13 +89,17 @@ class Inventory:
             self._forget(moref)
 
     def _appeared(self, vm: PodVM, now: float) -> Collection[str]:
+        old = self._seen.get(vm.moref)
+        if old and old.vm.identity != vm.identity:  # by an admin's hand
+            self._forget(vm.moref)
+            return {old.vm.identity.uid, *self._appeared(vm, now)}
         self._told.add(vm.moref)
         if vm.moref in self._destroyed:
             return ()
         if (vm.identity.cluster, vm.identity.vch) != (self._cluster, self._vch):
             self._foreign[vm.moref] = vm
             return ()
-        old = self._seen.get(vm.moref)
+        self._foreign.pop(vm.moref, None)
         since = old.since if old and old.vm.power_state is vm.power_state else now
         self._seen[vm.moref] = Seen(vm, since)
         self._names.setdefault((vm.identity.namespace, vm.identity.name), set()).add(vm.moref)
