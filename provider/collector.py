@@ -83,6 +83,8 @@ class Collector:
         return [*orphans, *(vm for vm in doubles if self._pods.knows(vm.identity.uid))]
 
     async def _end(self, vm: PodVM) -> None:
+        if vm.moref not in {each.moref for each in self._dangling()}:
+            return  # it has become a Pod's VM while others were ended
         who = vm.identity
         if not self._pods.knows(who.uid):
             pod = await self._reads.get_pod(who.namespace, who.name)
