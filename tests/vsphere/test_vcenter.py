@@ -20,7 +20,7 @@ from provider.errors import (
     VCenterUnreachable,
 )
 from provider.podvm import Appeared, Lost, ParentChanged, PowerState, Synced, Vanished
-from provider.vsphere import vcenter
+from provider.vsphere import vcenter, watch
 
 from .conftest import PASSWORD, USER, Simulator, Watched, make_clone
 
@@ -149,7 +149,14 @@ async def test_a_restarted_vcenter_is_lost_and_told_anew(watched: Watched) -> No
     simulator.start(simulator.server)
 
 
-async def test_a_vcenter_that_hangs_is_noticed(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "WAIT", 2)
+    monkeypatch.setattr(vcenter, "TIMEOUT", 5.0)
+
+
+@pytest.mark.usefixtures("_impatient")
+async def test_a_vcenter_that_hangs_is_noticed(watched: Watched) -> None:
     seen = len(watched.events)
     os.kill(watched.simulator.process.pid, signal.SIGSTOP)
     try:
