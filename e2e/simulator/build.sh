@@ -12,6 +12,10 @@ cd "$(dirname "$0")"
 [ $# -eq 1 ] || { echo "usage: build.sh OUTDIR | test | env" >&2; exit 2; }
 case $1 in test | env) out=$1 ;; *) mkdir -p "$1" && out=$(cd "$1" && pwd) ;; esac
 
+# What an earlier `build.sh env` set must not be patched once more.
+GOFLAGS=$(printf %s "${GOFLAGS:-}" | sed 's/ *-modfile=[^ ]*//g')
+export GOFLAGS
+
 cache="${VCH_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/virtual-kubelet-vch}"
 mkdir -p "$cache"
 go mod download github.com/vmware/govmomi
@@ -62,7 +66,7 @@ if [ ! -d "$copy" ]; then
 	mv -T "$new" "$copy" 2>/dev/null || rm -rf "$new" # another build was faster
 	trap - EXIT
 fi
-export GOFLAGS="${GOFLAGS:-} -modfile=$copy/vch.mod"
+GOFLAGS="$GOFLAGS -modfile=$copy/vch.mod"
 
 case $out in
 env) echo "export GOFLAGS='$GOFLAGS'" ;;
