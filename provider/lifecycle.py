@@ -174,7 +174,9 @@ def next_step(facts: Facts) -> Step:
     if pod is None:
         if vm is not None:
             return Discard(vm)
-        return Forget() if facts.synced else Wait()
+        if not facts.synced:
+            return Wait()
+        return Forget() if (appears := _appears(facts)) is None else Wait(appears)
     if pod.deleted:
         return _deleted(facts, pod)
     if pod.terminal:
@@ -196,6 +198,8 @@ def _deleted(facts: Facts, pod: PodFacts) -> Step:
     if vm is None:
         if not facts.synced and not pod.refused:
             return Wait()
+        if (appears := _appears(facts)) is not None:
+            return Wait(appears)
         return Finish(None, _gone_text(facts, pod))
     if vm.power_state is PowerState.OFF:
         return Finish(vm, "the VM was off when the Pod was deleted")
@@ -210,6 +214,13 @@ def _deleted(facts: Facts, pod: PodFacts) -> Step:
     if facts.now >= grace_ends + patience:
         return Finish(vm, f"the guest did not end the Pod within {patience:.0f} s after its grace period")
     return Serve(vm, until=grace_ends + patience)
+
+
+def _appears(facts: Facts) -> float | None:
+    """The instant up to which a VM that was cloned a moment ago may not be in the inventory yet."""
+    if facts.cloned_at is None or facts.now >= facts.cloned_at + APPEARS_WITHIN:
+        return None
+    return facts.cloned_at + APPEARS_WITHIN
 
 
 def _gone_text(facts: Facts, pod: PodFacts) -> str:
@@ -229,8 +240,8 @@ def _terminal(vm: PodVM | None) -> Step:
 def _without_vm(facts: Facts, pod: PodFacts) -> Step:
     if not facts.synced:
         return Wait()
-    if facts.cloned_at is not None and facts.now < facts.cloned_at + APPEARS_WITHIN:
-        return Wait(facts.cloned_at + APPEARS_WITHIN)
+    if (appears := _appears(facts)) is not None:
+        return Wait(appears)
     if pod.started or facts.fed:
         return Lose("the VM is gone")
     match facts.plan:

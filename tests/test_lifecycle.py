@@ -100,6 +100,11 @@ def test_after_a_clone_its_vm_is_waited_for_and_then_cloned_again() -> None:
     assert next_step(make_facts(cloned_at=1000.0 - lifecycle.APPEARS_WITHIN)) == Clone(make_plan())
 
 
+@pytest.mark.parametrize("pod", [None, DELETED])
+def test_a_pod_does_not_end_before_the_vm_that_was_cloned_for_it_is_seen(pod: PodFacts | None) -> None:
+    assert next_step(make_facts(pod=pod, cloned_at=999.0)) == Wait(999.0 + lifecycle.APPEARS_WITHIN)
+
+
 def test_a_vm_that_is_seen_off_gets_time_to_settle() -> None:
     assert next_step(make_facts(pod=STARTED, vm=OFF, vm_since=995.0)) == Wait(995.0 + lifecycle.OFF_SETTLES)
 

@@ -297,7 +297,6 @@ class PodWorker:
         """A clone of no use counts as a clone that failed, or a bad parent would be cloned without end."""
         error = errors.GuestRefused(f"VM {vm.name} ({vm.moref}) is replaced: {why}")
         self._backoffs[lifecycle.Clone].failed(error, self._here.clock.monotonic())
-        self._cloned_at = None
         self._log.warning("vm replaced", vm=vm.name, why=why)
         if self.pod is not None:
             self._here.events.warning(self.pod, "VirtualMachineReplaced", str(error))
@@ -308,6 +307,7 @@ class PodWorker:
         await self._here.vsphere.destroy(vm.moref)
         self._here.inventory.destroyed(vm.moref)
         self._fed = False
+        self._cloned_at = None
         self._log.info("vm destroyed", vm=vm.name, moref=vm.moref)
 
     async def _disconnect(self) -> None:
