@@ -121,9 +121,9 @@ def addresses(pod_ip: str, host_ip: str) -> KubeObject:
 
 
 def _check_phase(status: Mapping[str, Any], pod: KubeObject) -> None:
-    new = status.get("phase")
-    if new is None:
+    if "phase" not in status:
         return
+    new = status["phase"]
     if not isinstance(new, str) or new not in _PHASES:
         raise RelayRefused(f"the phase {new!r}")
     old = (pod.get("status") or {}).get("phase")

@@ -73,6 +73,24 @@ def test_a_terminal_phase_stays() -> None:
         patched({"phase": "Running"}, failed)
 
 
+@pytest.mark.parametrize("old", ["Succeeded", "Failed"])
+@pytest.mark.parametrize("new", ["Pending", "Running", "Succeeded", "Failed", "Unknown", None, "", []])
+def test_from_a_terminal_phase_no_way_leads_back_not_even_over_none(old: str, new: Any) -> None:
+    pod = make_pod(status={"phase": old})
+    if new == old:
+        assert patched({"phase": new}, pod)["phase"] == old
+    else:
+        with pytest.raises(RelayRefused, match="phase"):
+            patched({"phase": new}, pod)
+
+
+@pytest.mark.parametrize("old", [{}, {"phase": "Pending"}, {"phase": "Running"}])
+def test_before_the_end_a_phase_may_go_anywhere_and_need_not_be_told(old: dict) -> None:
+    for new in ("Pending", "Running", "Succeeded", "Failed"):
+        assert patched({"phase": new}, make_pod(status=old))["phase"] == new
+    assert "phase" not in patched({"message": "x"}, make_pod(status=old))
+
+
 def test_a_status_is_a_merge_patch() -> None:
     with pytest.raises(RelayRefused, match="json-patch"):
         relay.check_status_patch({}, "application/json-patch+json", make_pod(), pod_ip="1", host_ip="2")
