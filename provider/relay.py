@@ -95,7 +95,7 @@ def check_status_patch(
 
     Addresses are imposed, whatever the guest says. Raises RelayRefused.
     """
-    if content_type.partition(";")[0] not in MERGE_TYPES:
+    if content_type.partition(";")[0] != STRATEGIC_MERGE:  # any other replaces lists: others' conditions would go
         raise RelayRefused(f"a status patch of type {content_type!r}")
     uid = _object(patch.get("metadata"), "metadata").get("uid")
     if uid is not None and uid != pod["metadata"]["uid"]:

@@ -91,9 +91,10 @@ def test_before_the_end_a_phase_may_go_anywhere_and_need_not_be_told(old: dict) 
     assert "phase" not in patched({"message": "x"}, make_pod(status=old))
 
 
-def test_a_status_is_a_merge_patch() -> None:
-    with pytest.raises(RelayRefused, match="json-patch"):
-        relay.check_status_patch({}, "application/json-patch+json", make_pod(), pod_ip="1", host_ip="2")
+@pytest.mark.parametrize("kind", ["application/json-patch+json", "application/merge-patch+json", "text/plain", ""])
+def test_a_status_comes_as_the_one_patch_that_leaves_others_conditions_alone(kind: str) -> None:
+    with pytest.raises(RelayRefused, match="type"):
+        relay.check_status_patch({"status": {"conditions": []}}, kind, make_pod(), pod_ip="1", host_ip="2")
 
 
 @pytest.mark.parametrize(("namespace", "name"), [("kube-system", "web"), ("default", "other")])
