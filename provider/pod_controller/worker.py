@@ -335,7 +335,8 @@ class PodWorker:
         """From here on the guest reports: what we say must not overtake it."""
         self._guest_reports.set()
         if self._announcing:
-            await self._announcing  # a request that is under way cannot be called back
+            # A request that is under way cannot be called back. How it ended does not matter.
+            await asyncio.wait({self._announcing})
         reason = ((self.pod or {}).get("status") or {}).get("reason")
         if self.pod is not None and reason and not pod_status.pod_facts(self.pod).started:
             with contextlib.suppress(errors.KubeError):
