@@ -46,9 +46,12 @@ def is_announced(pod: KubeObject) -> bool:
 
 
 def newer(old: KubeObject | None, new: KubeObject) -> bool:
-    """Is `new` a later state of the object? Resource versions are comparable numbers (KEP-5504)."""
-    if old is None or old["metadata"]["uid"] != new["metadata"]["uid"]:
-        return True
+    """Is `new` a later state of the object?"""
+    return old is None or old["metadata"]["uid"] != new["metadata"]["uid"] or later(old, new)
+
+
+def later(old: KubeObject, new: KubeObject) -> bool:
+    """Is `new` from a later time, whichever Pod it is? Resource versions are comparable numbers (KEP-5504)."""
     try:
         return int(new["metadata"]["resourceVersion"]) > int(old["metadata"]["resourceVersion"])
     except (KeyError, ValueError):

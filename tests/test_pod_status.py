@@ -72,6 +72,12 @@ def test_any_state_is_newer_than_none_and_than_another_pods() -> None:
     assert pod_status.newer(with_metadata(make_pod(), resourceVersion="99"), make_pod(uid="another"))
 
 
+def test_of_two_pods_of_one_name_the_one_with_the_higher_version_is_the_later() -> None:
+    old, new = with_metadata(make_pod(), resourceVersion="9"), make_pod(uid="another")
+    assert pod_status.later(old, with_metadata(new, resourceVersion="10"))
+    assert not pod_status.later(with_metadata(new, resourceVersion="10"), old)
+
+
 def test_a_waiting_pod_is_what_a_kubelet_calls_container_creating() -> None:
     status = pod_status.waiting(make_pod(), NOW)["status"]
     assert (status["phase"], status["startTime"]) == ("Pending", INSTANT)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from provider import errors, metrics
+from provider import errors, metrics, pod_status
 from provider.brake import Brake
 from provider.pod_controller.surroundings import Surroundings
 from provider.pod_controller.worker import PodWorker
@@ -51,6 +51,9 @@ class PodController:
         metadata = pod["metadata"]
         for namesake in self._namesakes(metadata["namespace"], metadata["name"], metadata["uid"]):
             # A name is given to one object at a time: the older one is gone, whether we were told or not.
+            if namesake.pod and not pod_status.later(namesake.pod, pod):
+                self.pod_deleted(metadata["uid"])
+                return
             namesake.gone()
         self._worker(metadata["uid"], metadata["namespace"], metadata["name"]).see(pod)
 
