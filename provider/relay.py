@@ -145,6 +145,8 @@ def _check_names(key: str, statuses: object, specified: Sequence[KubeObject]) ->
 def _own_conditions(conditions: object) -> list[KubeObject]:
     if not isinstance(conditions, list) or not all(isinstance(condition, dict) for condition in conditions):
         raise RelayRefused("status.conditions is no list of objects")
+    if any(condition.get("$patch", "delete") != "delete" for condition in conditions):
+        raise RelayRefused("a directive in status.conditions that concerns other conditions")
     return [condition for condition in conditions if str(condition.get("type")) in KUBELET_CONDITIONS]
 
 

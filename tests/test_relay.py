@@ -43,6 +43,28 @@ def test_only_what_a_kubelet_says_of_a_status_passes() -> None:
     assert [condition["type"] for condition in status["conditions"]] == ["Ready"]
 
 
+def test_a_kubelet_may_take_back_its_own_condition_and_no_other() -> None:
+    gone = [{"$patch": "delete", "type": "PodResizePending"}, {"$patch": "delete", "type": "example.com/gate"}]
+    assert patched({"conditions": gone})["conditions"] == gone[:1]
+
+
+@pytest.mark.parametrize("directive", ["replace", "merge", None, {}])
+def test_the_list_of_conditions_cannot_be_replaced_as_a_whole(directive: Any) -> None:
+    with pytest.raises(RelayRefused, match="directive"):
+        patched({"conditions": [{"$patch": directive, "type": "Ready", "status": "True"}]})
+
+
+@pytest.mark.parametrize("field", ["$patch", "$retainKeys", "$deleteFromPrimitiveList/x", "$setElementOrder/podIPs"])
+def test_a_directive_about_the_whole_status_does_not_pass(field: str) -> None:
+    assert field not in patched({"phase": "Running", field: ["replace"]})
+
+
+def test_the_order_of_conditions_passes_with_conditions_only() -> None:
+    order = {"$setElementOrder/conditions": [{"type": "Ready"}, {"type": "PodScheduled"}]}
+    assert patched({"conditions": [{"type": "Ready"}], **order}).items() >= order.items()
+    assert "$setElementOrder/conditions" not in patched(order)
+
+
 def test_nothing_but_the_status_passes() -> None:
     body = {"metadata": {"labels": {"a": "b"}, "ownerReferences": []}, "spec": {"x": 1}, "status": {"phase": "Running"}}
     found = relay.check_status_patch(body, STRATEGIC_MERGE, make_pod(), pod_ip="10.0.0.5", host_ip="10.0.0.1")
