@@ -6,6 +6,7 @@ out the checked requests is `relay_controller`.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -163,7 +164,7 @@ def check_event(event: KubeObject, pod: KubeObject, node: str) -> KubeObject:
     if isinstance(field_path, str):
         subject["fieldPath"] = field_path
     name = _object(event.get("metadata"), "metadata").get("name")
-    if not isinstance(name, str) or not name.startswith(f"{meta['name']}."):
+    if not _is_own_event(name, pod):
         raise RelayRefused(f"an event of the name {name!r}")
     return {
         "apiVersion": "v1",
@@ -181,9 +182,17 @@ def check_event_patch(name: str, patch: KubeObject, content_type: str, pod: Kube
     """The kubelet's update of an event's count. Raises RelayRefused."""
     if content_type.partition(";")[0] not in MERGE_TYPES:
         raise RelayRefused(f"an event patch of type {content_type!r}")
-    if not name.startswith(f"{pod['metadata']['name']}."):
+    if not _is_own_event(name, pod):
         raise RelayRefused(f"a patch of the event {name!r}")
     return {key: patch[key] for key in _EVENT_FIELDS if key in patch}
+
+
+def _is_own_event(name: object, pod: KubeObject) -> bool:
+    """Recorders name an event after its Pod and an instant in hex. `web.other.17` is of the Pod `web.other`."""
+    if not isinstance(name, str):
+        return False
+    subject, _, instant = name.rpartition(".")
+    return subject == pod["metadata"]["name"] and re.fullmatch("[0-9a-f]+", instant) is not None
 
 
 def check_token_request(service_account: str, body: KubeObject, pod: KubeObject) -> KubeObject:

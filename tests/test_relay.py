@@ -153,6 +153,42 @@ def test_an_event_about_anything_else_is_refused(event: dict) -> None:
         relay.check_event(event, make_pod(), "vch")
 
 
+OTHERS = ["other.17", "web", "web.", "web.other.17", "webx.17", ".17", "web.17/../x", "web.17?x", "web.17\n", "web.x"]
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_an_event_that_is_named_like_another_pods_is_refused(name: str) -> None:
+    event = {"metadata": {"name": name}, "involvedObject": {"kind": "Pod", "uid": UID}}
+    with pytest.raises(RelayRefused, match="event"):
+        relay.check_event(event, make_pod(), "vch")
+    with pytest.raises(RelayRefused, match="event"):
+        relay.check_event_patch(name, {"count": 2}, STRATEGIC_MERGE, make_pod())
+
+
+def test_an_event_of_a_pod_with_dots_in_its_name_is_its_own() -> None:
+    pod = make_pod("web.other")
+    assert relay.check_event_patch("web.other.17ab", {"count": 2}, STRATEGIC_MERGE, pod) == {"count": 2}
+
+
+def test_an_update_of_an_event_changes_no_subject_and_no_labels() -> None:
+    patch = {"count": 2, "message": "m", "metadata": {"labels": {}}, "involvedObject": {}, "source": {}, "$patch": "x"}
+    assert relay.check_event_patch("web.17", patch, STRATEGIC_MERGE, make_pod()) == {"count": 2, "message": "m"}
+
+
+def test_an_update_of_an_event_is_a_merge_patch() -> None:
+    with pytest.raises(RelayRefused, match="type"):
+        relay.check_event_patch("web.17", {"count": 2}, "application/json-patch+json", make_pod())
+
+
+def test_an_event_carries_no_labels_and_no_owner() -> None:
+    metadata = {"name": "web.17", "labels": {"a": "b"}, "ownerReferences": [{}], "annotations": {}, "finalizers": ["x"]}
+    event = {"metadata": metadata, "involvedObject": {"kind": "Pod", "uid": UID}, "related": {"kind": "Node"}}
+    found = relay.check_event(event, make_pod(), "vch")
+    assert set(found["metadata"]) == {"name", "namespace"}
+    assert "related" not in found
+    assert (found["reportingComponent"], found["reportingInstance"]) == ("kubelet", "vch")
+
+
 def test_a_token_is_bound_to_the_pod() -> None:
     spec = token(audiences=["vault"], expirationSeconds=600, boundObjectRef={"kind": "Pod", "name": "other"})["spec"]
     assert spec["boundObjectRef"] == {"apiVersion": "v1", "kind": "Pod", "name": "web", "uid": UID}
