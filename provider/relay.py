@@ -17,6 +17,7 @@ TERMINAL = ("Succeeded", "Failed")
 STRATEGIC_MERGE = "application/strategic-merge-patch+json"
 MERGE_TYPES = (STRATEGIC_MERGE, "application/merge-patch+json")
 BODY_LIMIT = 1 << 20
+DEPTH_LIMIT = 64
 
 _STATUS_FIELDS = frozenset(
     {
@@ -78,8 +79,19 @@ class RelayRefused(Exception):
 
 def check_size(request: RelayRequest) -> None:
     """Raises RelayRefused for a body that no kubelet would send."""
+    if _is_deep(request.body):
+        raise RelayRefused(f"a body of more than {DEPTH_LIMIT} levels")
     if len(json.dumps(request.body)) > BODY_LIMIT:
         raise RelayRefused(f"a body of more than {BODY_LIMIT} bytes")
+
+
+def _is_deep(body: object) -> bool:
+    """Whether to encode it could exceed the interpreter's stack; asked without recursion for that reason."""
+    level = [body]
+    for _ in range(DEPTH_LIMIT):
+        parts = [part.values() if isinstance(part, dict) else part for part in level if isinstance(part, dict | list)]
+        level = [inner for part in parts for inner in part]
+    return bool(level)
 
 
 def check_subject(request: RelayRequest, pod: KubeObject) -> None:

@@ -1,5 +1,7 @@
 """A guest is believed about its own Pod's status and about nothing else."""
 
+import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -217,6 +219,17 @@ def test_a_pod_goes_only_when_somebody_deleted_it() -> None:
 def test_a_body_of_a_megabyte_is_refused() -> None:
     with pytest.raises(RelayRefused, match="bytes"):
         relay.check_size(RelayRequest("patchStatus", "default", "web", "", {"x": "y" * relay.BODY_LIMIT}))
+
+
+@pytest.mark.parametrize(("depth", "passes"), [(relay.DEPTH_LIMIT - 2, True), (relay.DEPTH_LIMIT, False), (980, False)])
+@pytest.mark.parametrize("kind", [lambda inner: [inner], lambda inner: {"a": inner}])
+def test_a_body_that_is_nested_for_no_reason_is_refused(depth: int, passes: bool, kind: Callable[[Any], Any]) -> None:
+    body: Any = "end"
+    for _ in range(depth):
+        body = kind(body)
+    request = RelayRequest("patchStatus", "default", "web", "", {"status": body})
+    with contextlib.nullcontext() if passes else pytest.raises(RelayRefused, match="levels"):
+        relay.check_size(request)
 
 
 KEYS = st.sampled_from(
