@@ -1,6 +1,7 @@
 """A guest is believed about its own Pod's status and about nothing else."""
 
 import contextlib
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -206,6 +207,63 @@ def test_a_token_of_another_account_or_audience_is_refused() -> None:
         token(audiences=[])
 
 
+def api_access(*audiences: str | None, **spec: Any) -> dict:
+    """A Pod with a token for each audience; None: the API server's own."""
+    sources = [{"serviceAccountToken": {"path": "t"} | ({"audience": one} if one else {})} for one in audiences]
+    return make_pod(volumes=[{"name": "t", "projected": {"sources": sources}}], **spec)
+
+
+@pytest.mark.parametrize("asked", [{}, {"audiences": None}, {"audiences": []}])
+def test_a_token_for_the_api_server_names_no_audience(asked: dict) -> None:
+    found = relay.check_token_request("default", {"spec": asked}, api_access(None))
+    assert found["spec"]["audiences"] == []
+
+
+@pytest.mark.parametrize(
+    "asked", [["vault", "other"], ["vault", "vault"], ["other"], [], [""], "vault", [["vault"]], {}]
+)
+def test_a_token_for_any_other_set_of_audiences_is_refused(asked: Any) -> None:
+    with pytest.raises(RelayRefused):
+        relay.check_token_request("default", {"spec": {"audiences": asked}}, api_access("vault"))
+
+
+@pytest.mark.parametrize("account", [None, ""])
+def test_a_pod_that_names_no_account_has_the_default_one(account: str | None) -> None:
+    pod = api_access(None, serviceAccountName=account)
+    assert relay.check_token_request("default", {}, pod)["kind"] == "TokenRequest"
+    with pytest.raises(RelayRefused, match="ServiceAccount"):
+        relay.check_token_request("", {}, pod)
+
+
+def test_a_pod_without_a_projected_token_gets_none() -> None:
+    with pytest.raises(RelayRefused, match="audiences"):
+        relay.check_token_request("default", {}, make_pod())
+
+
+@pytest.mark.parametrize("lifetime", ["3600", None, [], {}])
+def test_a_lifetime_that_is_no_number_is_left_to_the_api_server(lifetime: Any) -> None:
+    assert "expirationSeconds" not in token(audiences=["vault"], expirationSeconds=lifetime)["spec"]
+
+
+@pytest.mark.parametrize(
+    ("key", "sort"),
+    [
+        ("containerStatuses", "containers"),
+        ("initContainerStatuses", "initContainers"),
+        ("ephemeralContainerStatuses", "ephemeralContainers"),
+    ],
+)
+def test_a_status_speaks_of_containers_that_the_pod_has_of_that_sort(key: str, sort: str) -> None:
+    pod = make_pod(**{"containers": [], sort: [{"name": "mine", "image": "x"}]})
+    assert patched({key: [{"name": "mine", "ready": True}]}, pod)[key] == [{"name": "mine", "ready": True}]
+    for others in ({"name": "main"}, {"name": None}, {"name": ["mine"]}, {}):
+        with pytest.raises(RelayRefused, match="does not have"):
+            patched({key: [others]}, pod)
+    for garbage in (None, "x", {"name": "mine"}, ["mine"], 1):
+        with pytest.raises(RelayRefused, match="no list"):
+            patched({key: garbage}, pod)
+
+
 def test_a_pod_goes_only_when_somebody_deleted_it() -> None:
     pod = make_pod()
     with pytest.raises(RelayRefused, match="nobody deleted"):
@@ -241,6 +299,25 @@ GARBAGE = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
     max_leaves=12,
 )
+
+
+TEXT = st.text() | st.characters(categories=["Cs"])  # JSON can say half a surrogate pair
+
+
+@given(TEXT, TEXT, TEXT, st.dictionaries(TEXT, TEXT, max_size=2))
+def test_whatever_a_request_is_called_it_is_not_this_pods(verb: str, namespace: str, name: str, body: dict) -> None:
+    request = RelayRequest(verb, namespace, name, "", body)
+    relay.check_size(request)
+    with pytest.raises(RelayRefused) as refused:
+        relay.check_subject(request, make_pod("nothing.like.it"))
+    json.dumps(relay.refusal(str(refused.value)).object)
+    for check in (
+        lambda: relay.check_status_patch({}, name, make_pod(), pod_ip="1", host_ip="2"),
+        lambda: relay.check_event_patch(name, {}, STRATEGIC_MERGE, make_pod()),
+        lambda: relay.check_token_request(name, {}, make_pod()),
+    ):
+        with pytest.raises(RelayRefused):
+            check()
 
 
 @given(st.dictionaries(KEYS, GARBAGE, max_size=5))
