@@ -44,18 +44,13 @@ func New(config Config) (*Backend, error) {
 // Name implements guest.Backend.
 func (b *Backend) Name() string { return "native" }
 
-// PowerOn implements guest.Backend. A VM with an identity is a clone that boots
-// again; any other is a parent.
-func (b *Backend) PowerOn(ctx context.Context, vm guest.VM, host guest.Host) (guest.Guest, error) {
+// PowerOn implements guest.Backend.
+func (b *Backend) PowerOn(_ context.Context, vm guest.VM, host guest.Host) (guest.Guest, error) {
 	g, err := b.guest(vm)
 	if err != nil {
 		return nil, err
 	}
-	if _, clone := host.InfoGet(identityKey); !clone {
-		g.waitToFreeze(host)
-		return g, nil
-	}
-	if err := g.start(ctx, vm, host); err != nil {
+	if err := g.start(vm, host); err != nil {
 		return nil, fmt.Errorf("power on %s: %w", vm.ID, err)
 	}
 	return g, nil
@@ -76,7 +71,7 @@ func (b *Backend) InstantClone(
 	if err != nil {
 		return nil, err
 	}
-	if err := g.start(ctx, vm, host); err != nil {
+	if err := g.start(vm, host); err != nil {
 		return nil, errors.Join(fmt.Errorf("instant clone %s: %w", vm.ID, err), g.Destroy(ctx))
 	}
 	return g, nil

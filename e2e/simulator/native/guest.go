@@ -29,20 +29,40 @@ type Guest struct {
 	id      string // of the VM
 	dir     string // the VM's
 
-	mutex    sync.Mutex
+	changing sync.Mutex // held through each change; taken before mutex
+	gone     bool       // destroyed; guarded by changing, as are vm and host
 	vm       guest.VM
 	host     guest.Host
+
+	mutex    sync.Mutex
 	state    string
 	timings  map[string]time.Time
+	memory   int           // configured, in MiB
 	life     *life         // while processes run
 	thinking chan struct{} // while a parent has not frozen; closing ends the wait
 }
 
+// start boots the guest: one with an identity is a clone and runs its services,
+// any other is a parent and waits to be told to freeze.
+func (g *Guest) start(vm guest.VM, host guest.Host) error {
+	g.changing.Lock()
+	defer g.changing.Unlock()
+	if g.gone {
+		return errClosed
+	}
+	g.vm, g.host = vm, host
+	if _, clone := host.InfoGet(identityKey); clone {
+		return g.run()
+	}
+	g.waitToFreeze()
+	return nil
+}
+
 // waitToFreeze is what a parent does: nothing until it is told to freeze.
-func (g *Guest) waitToFreeze(host guest.Host) {
-	stop := make(chan struct{})
+func (g *Guest) waitToFreeze() {
+	stop, host := make(chan struct{}), g.host
 	g.mutex.Lock()
-	g.state, g.thinking, g.host = guest.Running, stop, host
+	g.state, g.thinking, g.memory = guest.Running, stop, g.vm.MemoryMB
 	g.timings = map[string]time.Time{"spawned": time.Now(), "running": time.Now()}
 	g.mutex.Unlock()
 	go func() {
@@ -84,14 +104,14 @@ func (g *Guest) frozen() bool {
 	return g.state == guest.Frozen
 }
 
-// start runs the guest's processes.
-func (g *Guest) start(_ context.Context, vm guest.VM, host guest.Host) error {
-	l, err := begin(g.backend.config, vm, host, g.heard)
+// run starts the guest's processes.
+func (g *Guest) run() error {
+	l, err := begin(g.backend.config, g.vm, g.host, g.heard)
 	if err != nil {
 		return err
 	}
 	g.mutex.Lock()
-	g.vm, g.host, g.life, g.state = vm, host, l, guest.Running
+	g.life, g.state, g.memory = l, guest.Running, g.vm.MemoryMB
 	g.timings = map[string]time.Time{"spawned": l.spawned, "running": time.Now()}
 	g.mutex.Unlock()
 	go g.watch(l)
@@ -109,6 +129,7 @@ func (g *Guest) heard() {
 // watch tells the VM when its guest ends without being told to.
 func (g *Guest) watch(l *life) {
 	<-l.ended
+	failure := l.clean()
 	g.mutex.Lock()
 	crashed := g.life == l
 	if crashed {
@@ -116,13 +137,19 @@ func (g *Guest) watch(l *life) {
 	}
 	g.mutex.Unlock()
 	if crashed {
-		l.clean()
-		l.host.Exited(errors.New("the guest's init ended; its console is in " + l.console))
+		ended := errors.New("the guest's init ended; its console is in " + l.console)
+		l.host.Exited(errors.Join(ended, failure))
 	}
 }
 
 // PowerOff implements guest.Guest.
 func (g *Guest) PowerOff(context.Context) error {
+	g.changing.Lock()
+	defer g.changing.Unlock()
+	return g.stop()
+}
+
+func (g *Guest) stop() error {
 	g.mutex.Lock()
 	l := g.life
 	if g.thinking != nil {
@@ -131,11 +158,11 @@ func (g *Guest) PowerOff(context.Context) error {
 	}
 	g.life, g.state = nil, guest.Off
 	g.mutex.Unlock()
-	if l != nil {
-		l.kill()
-		l.clean()
+	if l == nil {
+		return nil
 	}
-	return nil
+	l.kill()
+	return l.clean()
 }
 
 // Kill implements guest.Killer.
@@ -151,23 +178,22 @@ func (g *Guest) Kill() error {
 
 // Reset implements guest.Guest.
 func (g *Guest) Reset(ctx context.Context) error {
-	g.mutex.Lock()
-	vm, host, running := g.vm, g.host, g.life != nil
-	g.mutex.Unlock()
 	if err := g.PowerOff(ctx); err != nil {
 		return err
 	}
-	if !running {
-		g.waitToFreeze(host)
-		return nil
-	}
-	return g.start(ctx, vm, host)
+	g.changing.Lock()
+	vm, host := g.vm, g.host
+	g.changing.Unlock()
+	return g.start(vm, host)
 }
 
 // Destroy implements guest.Guest.
-func (g *Guest) Destroy(ctx context.Context) error {
-	err := g.PowerOff(ctx)
-	for _, name := range []string{dataFolder, rootFolder} {
+func (g *Guest) Destroy(context.Context) error {
+	g.changing.Lock()
+	defer g.changing.Unlock()
+	g.gone = true
+	err := g.stop()
+	for _, name := range []string{dataFolder, rootFolder, rootFolder + layerSuffix, socketName, consoleName} {
 		err = errors.Join(err, os.RemoveAll(filepath.Join(g.dir, name)))
 	}
 	g.backend.removed(g.id)
@@ -177,14 +203,14 @@ func (g *Guest) Destroy(ctx context.Context) error {
 // Stats implements guest.Guest.
 func (g *Guest) Stats() (guest.Stats, error) {
 	g.mutex.Lock()
-	defer g.mutex.Unlock()
+	l := g.life
 	stats := guest.Stats{
-		Guest: g.backend.Name(), State: g.state, Timings: maps.Clone(g.timings),
-		RAMBytes: int64(g.vm.MemoryMB) << 20,
+		Guest: g.backend.Name(), State: g.state, Timings: maps.Clone(g.timings), RAMBytes: int64(g.memory) << 20,
 	}
-	if g.life != nil {
-		stats.PID = g.life.pid()
-		stats.Processes = g.life.group.processes()
+	g.mutex.Unlock()
+	if l != nil {
+		stats.PID = l.pid()
+		stats.Processes = l.group.processes()
 		stats.PssBytes, stats.PrivateBytes = memoryUsage(stats.Processes)
 	}
 	return stats, nil

@@ -51,6 +51,19 @@ func Init() error {
 		return err
 	}
 	super := newSupervisor([]string{"PATH=" + path, "LANG=C.UTF-8", "HOME=/root"})
+	go func() { // meanwhile run collects, and starts again, what dies before the agent is ready
+		if err := untilReady(notified); err != nil {
+			fmt.Fprintln(os.Stderr, "init:", err)
+			return
+		}
+		super.keep(service{
+			name: "kubelet", pause: 500 * time.Millisecond,
+			command: func() ([]string, error) {
+				arguments, err := readKubeletArguments(kubeletArgs)
+				return append([]string{"kubelet"}, arguments...), err
+			},
+		})
+	}()
 	super.keep(service{
 		name: "containerd", pause: 500 * time.Millisecond,
 		command: func() ([]string, error) {
@@ -65,16 +78,6 @@ func Init() error {
 			"NOTIFY_SOCKET=" + notifySocket, "VMWARE_RPC_SOCKET=" + rpcSocket,
 		},
 		command: func() ([]string, error) { return []string{"python3", "-m", "vch_agent"}, nil },
-	})
-	if err := untilReady(notified); err != nil {
-		return err
-	}
-	super.keep(service{
-		name: "kubelet", pause: 500 * time.Millisecond,
-		command: func() ([]string, error) {
-			arguments, err := readKubeletArguments(kubeletArgs)
-			return append([]string{"kubelet"}, arguments...), err
-		},
 	})
 	return super.run()
 }

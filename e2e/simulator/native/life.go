@@ -19,8 +19,9 @@ import (
 )
 
 const (
-	dataFolder  = "data" // what outlives a power cycle
-	rootFolder  = "root" // where the guest's file tree is mounted, in its own namespace
+	dataFolder  = "data"   // what outlives a power cycle
+	rootFolder  = "root"   // where the guest's file tree is mounted, in its own namespace
+	layerSuffix = "-layer" // of the folder beside it for what is written
 	socketName  = "rpc.sock"
 	consoleName = "console.log"
 	nicName     = "eth0"
@@ -49,7 +50,8 @@ type life struct {
 
 	init   *exec.Cmd
 	socket net.Listener
-	once   sync.Once
+	veth   string       // its end on the bridge
+	clean  func() error // removes what is left, when init has ended; once
 }
 
 // begin starts a guest and returns when its init has all that it needs.
@@ -57,11 +59,10 @@ func begin(config Config, vm guest.VM, host guest.Host, heard func()) (*life, er
 	l := &life{
 		spawned: time.Now(), console: filepath.Join(vm.Dir, consoleName), host: host,
 		group: cgroup{name: config.Cgroups + "-" + vm.ID}, ended: make(chan struct{}),
+		veth: lan.Name("veth", vm.ID),
 	}
-	undo := func(err error) (*life, error) {
-		l.clean()
-		return nil, err
-	}
+	l.clean = sync.OnceValue(l.remove)
+	undo := func(err error) (*life, error) { return nil, errors.Join(err, l.clean()) }
 	if err := l.group.create(); err != nil {
 		return undo(err)
 	}
@@ -160,7 +161,7 @@ func (l *life) equip(config Config, vm guest.VM, tell *os.File) error {
 			return err
 		}
 		defer namespace.Close()
-		if err := lan.NewVeth(config.Bridge, lan.Name("veth", vm.ID), nicName, mac, namespace); err != nil {
+		if err := lan.NewVeth(config.Bridge, l.veth, nicName, mac, namespace); err != nil {
 			return err
 		}
 	}
@@ -180,15 +181,12 @@ func (l *life) kill() {
 	<-l.ended
 }
 
-// clean removes what is left of a guest that has ended.
-func (l *life) clean() {
-	l.once.Do(func() {
-		var err error
-		if l.socket != nil {
-			err = l.socket.Close()
-		}
-		if err = errors.Join(err, l.group.remove()); err != nil {
-			fmt.Fprintln(os.Stderr, "clean up a native guest:", err)
-		}
-	})
+// remove is what clean does. The veth would go with its namespace, but the
+// kernel takes its time for that, and the next start wants the name.
+func (l *life) remove() error {
+	var err error
+	if l.socket != nil {
+		err = l.socket.Close()
+	}
+	return errors.Join(err, lan.Remove(l.veth), l.group.remove())
 }

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,29 +18,6 @@ func TestAnImageThatLacksAFileIsRefusedByItsName(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 }
-
-// fakeHost holds guestinfo and remembers that the guest froze.
-type fakeHost struct {
-	mutex  sync.Mutex
-	info   map[string]string
-	frozen chan struct{}
-}
-
-func (h *fakeHost) InfoGet(key string) (string, bool) {
-	h.mutex.Lock()
-	defer h.mutex.Unlock()
-	value, ok := h.info[key]
-	return value, ok
-}
-
-func (h *fakeHost) InfoSet(key, value string) error {
-	h.mutex.Lock()
-	defer h.mutex.Unlock()
-	h.info[key] = value
-	return nil
-}
-func (h *fakeHost) Frozen() error { close(h.frozen); return nil }
-func (h *fakeHost) Exited(error)  {}
 
 func makeBackend(t *testing.T) *Backend {
 	t.Helper()
@@ -61,7 +37,7 @@ func makeBackend(t *testing.T) *Backend {
 
 func TestAParentFreezesWhenItIsToldToAndNotBefore(t *testing.T) {
 	b := makeBackend(t)
-	host := &fakeHost{info: map[string]string{}, frozen: make(chan struct{})}
+	host := newFakeHost(map[string]string{})
 	parent, err := b.PowerOn(t.Context(), guest.VM{ID: "vm-1", Dir: t.TempDir()}, host)
 	if err != nil {
 		t.Fatal(err)

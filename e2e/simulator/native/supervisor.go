@@ -53,9 +53,14 @@ func (s *supervisor) start(wanted service) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	nothing, err := os.Open(os.DevNull)
+	if err != nil {
+		return 0, err
+	}
+	defer nothing.Close()
 	process, err := os.StartProcess(path, arguments, &os.ProcAttr{
 		Dir: "/", Env: append(append([]string{}, s.environment...), wanted.environment...),
-		Files: []*os.File{nil, os.Stdout, os.Stderr},
+		Files: []*os.File{nothing, os.Stdout, os.Stderr},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {

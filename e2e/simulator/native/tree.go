@@ -20,13 +20,15 @@ const (
 	imageCNI        = "10-vch.conflist"
 	imageStore      = "containerd" // its root folder, images imported
 
+	storeFolder = "/var/lib/containerd" // where that goes
+
 	imageMount = "/run/image"
 	rpcSocket  = "/run/vmware-rpc.sock"
 )
 
 // kept are the folders that outlive a power cycle. containerd's has to be on a
 // real file system: overlays cannot lie on each other.
-var kept = []string{"/var/lib/containerd", "/var/lib/kubelet", "/var/lib/vch"}
+var kept = []string{storeFolder, "/var/lib/kubelet", "/var/lib/vch"}
 
 // sysctls are those that the kubelet insists on writing. They are the machine's,
 // so it gets files in their place that say what it wants already.
@@ -91,23 +93,34 @@ func prepareData(config initConfig) error {
 		if _, err := os.Stat(place); err == nil {
 			continue
 		}
-		if err := os.MkdirAll(place, 0o700); err != nil {
-			return err
-		}
-		if folder == "/var/lib/containerd" {
-			// cp, since owners, modes and links of the images' files have to stay as they are.
-			source := filepath.Join(config.Image, imageStore) + "/."
-			if said, err := exec.Command("cp", "-a", source, place).CombinedOutput(); err != nil {
-				return fmt.Errorf("copy the images: %w: %s", err, said)
+		if folder == storeFolder {
+			if err := copyStore(filepath.Join(config.Image, imageStore), place); err != nil {
+				return fmt.Errorf("copy the images: %w", err)
 			}
+		} else if err := os.MkdirAll(place, 0o700); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
+// copyStore copies containerd's root folder, whole or not at all: the guest may
+// be powered off meanwhile.
+func copyStore(source, place string) error {
+	unfinished := place + ".new"
+	if err := errors.Join(os.RemoveAll(unfinished), os.MkdirAll(filepath.Dir(place), 0o700)); err != nil {
+		return err
+	}
+	// cp, since owners, modes and links of the images' files have to stay as they are.
+	if said, err := exec.Command("cp", "-a", source, unfinished).CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, said)
+	}
+	return os.Rename(unfinished, place)
+}
+
 // mountRoot lays a layer in memory over the machine's files.
 func mountRoot(root string) error {
-	layer := root + "-layer"
+	layer := root + layerSuffix
 	if err := errors.Join(os.MkdirAll(root, 0o755), os.MkdirAll(layer, 0o700)); err != nil {
 		return err
 	}

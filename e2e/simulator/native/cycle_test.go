@@ -1,0 +1,195 @@
+package native
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+
+	"vch.dev/e2e/simulator/guest"
+	"vch.dev/e2e/simulator/lan"
+)
+
+// named finds the guest's processes of a program.
+func named(t *testing.T, g guest.Guest, program string) []int {
+	t.Helper()
+	stats, err := g.Stats()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []int
+	for _, pid := range stats.Processes {
+		text, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
+		if strings.Contains(strings.ReplaceAll(string(text), "\x00", " "), program) {
+			found = append(found, pid)
+		}
+	}
+	return found
+}
+
+// nothingLeft fails if the machine still has anything of a guest that is off.
+func (s *site) nothingLeft(number int, processes []int) {
+	s.Helper()
+	vm := s.vm(number)
+	for _, pid := range processes {
+		if err := syscall.Kill(pid, 0); err == nil {
+			s.Errorf("process %d is still there", pid)
+		}
+	}
+	if _, err := netlink.LinkByName(lan.Name("veth", vm.ID)); err == nil {
+		s.Error("the veth is still there")
+	}
+	mounts, err := hierarchies()
+	if err != nil {
+		s.Fatal(err)
+	}
+	for _, mount := range mounts {
+		name := filepath.Join(mount, s.backend.config.Cgroups+"-"+vm.ID)
+		if _, err := os.Stat(name); err == nil {
+			s.Errorf("cgroup %s is still there", name)
+		}
+	}
+	table, err := os.ReadFile(mountTable)
+	if err != nil {
+		s.Fatal(err)
+	}
+	if strings.Contains(string(table), vm.Dir) {
+		s.Errorf("something is still mounted below %s", vm.Dir)
+	}
+}
+
+func TestACloneReportsAndLeavesNothingBehind(t *testing.T) {
+	s := newSite(t)
+	s.console(2)
+	before := sysctlValues(t)
+	clone, _ := s.clone(s.parent(), 2)
+	for _, program := range []string{"containerd --config", "-m vch_agent", "kubelet --config"} {
+		eventually(t, program+" runs", func() bool { return len(named(t, clone, program)) == 1 })
+	}
+	stats, _ := clone.Stats()
+	if stats.State != guest.Running || !slices.Contains(stats.Processes, stats.PID) {
+		t.Errorf("got %+v", stats)
+	}
+	if stats.PssBytes == 0 || stats.PrivateBytes == 0 || stats.PrivateBytes > stats.PssBytes {
+		t.Errorf("memory: %d private, %d proportional", stats.PrivateBytes, stats.PssBytes)
+	}
+	if err := clone.PowerOff(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.nothingLeft(2, stats.Processes)
+	if err := clone.Destroy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.nothingLeft(2, stats.Processes)
+	if left, _ := filepath.Glob(filepath.Join(s.vm(2).Dir, "*")); len(left) > 0 {
+		t.Errorf("files are left: %q", left)
+	}
+	if after := sysctlValues(t); !slices.Equal(before, after) {
+		t.Errorf("the machine's sysctls were %q and are %q", before, after)
+	}
+}
+
+func sysctlValues(t *testing.T) []string {
+	t.Helper()
+	var values []string
+	for name := range sysctls {
+		text, _ := os.ReadFile(filepath.Join("/proc/sys", name))
+		values = append(values, name+"="+strings.TrimSpace(string(text)))
+	}
+	slices.Sort(values)
+	return values
+}
+
+func TestACloneKeepsItsKeyOverPowerCyclesAndResets(t *testing.T) {
+	s := newSite(t)
+	s.console(2)
+	clone, host := s.clone(s.parent(), 2)
+	first, _ := host.InfoGet("guestinfo.vch.report")
+	if err := clone.PowerOff(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	again, err := s.backend.PowerOn(t.Context(), s.vm(2), host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.ready(host, 2)
+	if err := again.Reset(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.ready(host, 2)
+	if last, _ := host.InfoGet("guestinfo.vch.report"); last != first {
+		t.Errorf("first %s, then %s", first, last)
+	}
+	select {
+	case err := <-host.exited:
+		t.Errorf("a reset was told as a crash: %v", err)
+	default:
+	}
+}
+
+func TestACrashIsToldAndCleanedUp(t *testing.T) {
+	s := newSite(t)
+	clone, host := s.clone(s.parent(), 2)
+	stats, _ := clone.Stats()
+	if err := clone.(guest.Killer).Kill(); err != nil {
+		t.Fatal(err)
+	}
+	receive(t, host.exited, "word of the crash")
+	s.nothingLeft(2, stats.Processes)
+	if stats, _ := clone.Stats(); stats.State != guest.Off || len(stats.Processes) > 0 {
+		t.Errorf("got %+v", stats)
+	}
+}
+
+func TestServicesThatDieAreStartedAgain(t *testing.T) {
+	s := newSite(t)
+	s.console(2)
+	clone, host := s.clone(s.parent(), 2)
+	for _, program := range []string{"containerd --config", "kubelet --config", "-m vch_agent"} {
+		var old []int
+		eventually(t, program+" runs", func() bool { old = named(t, clone, program); return len(old) == 1 })
+		if err := syscall.Kill(old[0], syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, program+" runs again", func() bool {
+			now := named(t, clone, program)
+			return len(now) == 1 && now[0] != old[0]
+		})
+	}
+	s.ready(host, 2)
+}
+
+func TestAnAgentThatDiesBeforeItIsReadyIsStartedAgain(t *testing.T) {
+	s := newSite(t)
+	s.console(2)
+	parent := s.parent()
+	host := newFakeHost(map[string]string{identityKey: identity(t, 2)})
+	clone, err := s.backend.InstantClone(t.Context(), parent, s.vm(2), host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var agent []int
+	eventually(t, "the agent runs", func() bool { agent = named(t, clone, "-m vch_agent"); return len(agent) == 1 })
+	if err := syscall.Kill(agent[0], syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	s.ready(host, 2)
+}
+
+func TestClonesStartSideBySide(t *testing.T) {
+	s := newSite(t)
+	parent := s.parent()
+	for number := 2; number < 6; number++ {
+		t.Run(strconv.Itoa(number), func(t *testing.T) {
+			t.Parallel()
+			part := &site{T: t, backend: s.backend, folder: s.folder}
+			part.console(number)
+			part.clone(parent, number)
+		})
+	}
+}
