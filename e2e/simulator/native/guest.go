@@ -42,16 +42,16 @@ type Guest struct {
 	thinking chan struct{} // while a parent has not frozen; closing ends the wait
 }
 
-// start boots the guest: one with an identity is a clone and runs its services,
-// any other is a parent and waits to be told to freeze.
-func (g *Guest) start(vm guest.VM, host guest.Host) error {
+// start boots the guest: a clone runs its services, a parent waits to be told to
+// freeze.
+func (g *Guest) start(vm guest.VM, host guest.Host, clone bool) error {
 	g.changing.Lock()
 	defer g.changing.Unlock()
 	if g.gone {
 		return errClosed
 	}
 	g.vm, g.host = vm, host
-	if _, clone := host.InfoGet(identityKey); clone {
+	if clone {
 		return g.run()
 	}
 	g.waitToFreeze()
@@ -88,6 +88,12 @@ func (g *Guest) waitToFreeze() {
 			}
 		}
 	}()
+}
+
+// isClone tells at a boot; when it was cloned a guest may have no identity yet.
+func isClone(host guest.Host) bool {
+	_, found := host.InfoGet(identityKey)
+	return found
 }
 
 func toldToFreeze(host guest.Host) bool {
@@ -184,7 +190,7 @@ func (g *Guest) Reset(ctx context.Context) error {
 	g.changing.Lock()
 	vm, host := g.vm, g.host
 	g.changing.Unlock()
-	return g.start(vm, host)
+	return g.start(vm, host, isClone(host))
 }
 
 // Destroy implements guest.Guest.

@@ -36,10 +36,14 @@ const (
 )
 
 // TestMain runs the tests in a network namespace of their own, and is the init
-// of their guests.
+// of their guests and a supervisor.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == InitArgument {
 		fmt.Fprintln(os.Stderr, "init:", Init())
+		os.Exit(1)
+	}
+	if os.Getenv(supervised) != "" {
+		fmt.Fprintln(os.Stderr, superviseOne())
 		os.Exit(1)
 	}
 	if os.Getenv(imageVariable) != "" && os.Getenv(ownNamespace) == "" && os.Geteuid() == 0 {

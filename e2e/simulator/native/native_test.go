@@ -90,27 +90,3 @@ func TestMemoryIsReadInBytes(t *testing.T) {
 		t.Fatalf("got %v", found)
 	}
 }
-
-func TestAServiceThatEndsIsStartedAgainAndAllThatEndIsCollected(t *testing.T) {
-	marks := filepath.Join(t.TempDir(), "marks")
-	super := newSupervisor(os.Environ())
-	go func() { _ = super.run() }()
-	started := make(chan struct{}, 10)
-	super.keep(service{
-		name: "short", pause: time.Millisecond,
-		command: func() ([]string, error) {
-			select {
-			case started <- struct{}{}:
-			default:
-			}
-			return []string{"sh", "-c", "echo x >> " + marks}, nil
-		},
-	})
-	for range 3 {
-		select {
-		case <-started:
-		case <-time.After(30 * time.Second):
-			t.Fatal("it was not started again")
-		}
-	}
-}
