@@ -174,6 +174,11 @@ def _status() -> Schema:
                 "description": "Parent VMs.",
                 "properties": {"ready": {"type": "integer", "description": "How many are frozen."}},
             },
+            "firstReadyTime": {
+                "type": "string",
+                "format": "date-time",
+                "description": "When the first parent VM was seen frozen: since then there may be pod VMs.",
+            },
             "conditions": {
                 "type": "array",
                 "description": "Ready is all the others together.",

@@ -5,7 +5,7 @@ Pure; `virtual_node` tells what happened and `kube.operator_objects` writes it. 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -48,6 +48,7 @@ class VCHStatus:
     conditions: Mapping[ConditionType, Condition] = field(default_factory=dict)
     about: VCenterAbout | None = None
     parents_ready: int = 0
+    first_ready: datetime | None = None  # since then there may be pod VMs
 
     @classmethod
     def of_object(cls, status: KubeObject) -> "VCHStatus":
@@ -63,7 +64,8 @@ class VCHStatus:
             for each in status.get("conditions") or ()
             if each["type"] in known
         }
-        return cls(conditions=found)
+        first = status.get("firstReadyTime")
+        return cls(conditions=found, first_ready=parse_time(first) if first else None)
 
     def get(self, kind: ConditionType) -> Condition:
         return self.conditions.get(kind, _UNKNOWN)
@@ -93,15 +95,12 @@ class VCHStatus:
         """What the watch shows of the parent VM."""
         kind = ConditionType.PARENTS_READY
         if parent is not None and parent.frozen:
-            status = self._count(1)
+            status = replace(self, parents_ready=1, first_ready=self.first_ready or now)
             return status.reached(kind, "ParentFrozen", f"{parent.name} is frozen and can be cloned", now)
-        return self._count(0).failed(kind, parent_error(parent), now)
-
-    def _count(self, ready: int) -> "VCHStatus":
-        return VCHStatus(self.conditions, self.about, ready)
+        return replace(self, parents_ready=0).failed(kind, parent_error(parent), now)
 
     def of_vcenter(self, about: VCenterAbout) -> "VCHStatus":
-        return VCHStatus(self.conditions, about, self.parents_ready)
+        return replace(self, about=about)
 
     def health(self) -> NodeHealth:
         """What the Node says: Pods can be started when all stages are reached."""
@@ -120,6 +119,8 @@ class VCHStatus:
             "parents": {"ready": self.parents_ready},
             "conditions": [_object(kind, condition, generation) for kind, condition in conditions.items()],
         }
+        if self.first_ready is not None:
+            status["firstReadyTime"] = timestamp(self.first_ready)
         if self.about is not None:
             status["vCenter"] = {"version": self.about.version, "instanceUUID": self.about.instance_uuid}
         return status
@@ -139,7 +140,7 @@ class VCHStatus:
         old = self.conditions.get(kind)
         since = old.since if old is not None and old.status is status else now
         changed = {**self.conditions, kind: Condition(status, reason, message, since)}
-        return VCHStatus(changed, self.about, self.parents_ready)
+        return replace(self, conditions=changed)
 
 
 def blame(error: errors.ProviderError) -> ConditionType:

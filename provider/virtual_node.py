@@ -70,11 +70,18 @@ class VirtualNode:
             for uid, (namespace, name) in listed.items():
                 with contextlib.suppress(errors.KubeNotFound, errors.KubeConflict):
                     await pods.delete_pod(namespace, name, uid, None)
-            if not listed and self._engine is not None and self._engine.empty():
+            if not listed and self._without_vms():
                 break
             await asyncio.sleep(_DRAIN_LOOK)
         await self._node.remove()
         self._log.info("virtual node removed")
+
+    def _without_vms(self) -> bool:
+        """vCenter shows none, or there cannot be any, since nothing could be cloned yet. A vCenter that does not answer
+        is waited for: VMs that nobody knows of any more would run on for ever."""
+        if self._status.first_ready is None:
+            return True
+        return self._engine is not None and self._engine.empty()
 
     # What the status is made of.
 

@@ -74,3 +74,11 @@ def test_a_parent_is_ready_when_it_is_frozen_and_on() -> None:
     assert VCHStatus().parent_seen(frozen, NOW).get(kind).status is ConditionStatus.TRUE
     assert VCHStatus().parent_seen(thawed, NOW).get(kind).reason == "ParentNotFrozen"
     assert VCHStatus().parent_seen(None, NOW).get(kind).reason == "ParentNotFound"
+
+
+def test_since_when_there_may_be_vms_outlives_a_restart() -> None:
+    frozen = Parent("vm-1", "parent", PowerState.ON, frozen=True, cpus=2, memory_mib=1024)
+    status = make_ready().parent_seen(frozen, NOW).parent_seen(None, LATER).parent_seen(frozen, LATER)
+    assert status.first_ready == NOW
+    assert VCHStatus.of_object(status.object(generation=1, node="vch")).first_ready == NOW
+    assert VCHStatus.of_object({}).first_ready is None

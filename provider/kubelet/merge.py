@@ -5,15 +5,25 @@ since a virtual node has no other machine than its guests'.
 """
 
 import json
+import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from provider.feed import KubeObject
 
-_SAMPLE = re.compile(r"^(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(?P<labels>.*)\})? (?P<value>\S+)(?: (?P<time>-?\d+))?$")
-_LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
+_NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
+_LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\["\\n])*)"')
+_LABELS = rf"{_LABEL.pattern}(?:,{_LABEL.pattern})*,?"
+_VALUE = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?Inf|NaN"
+_SAMPLE = re.compile(rf"(?P<name>{_NAME})(?:\{{(?P<labels>{_LABELS})?\}})? (?P<value>{_VALUE})(?: -?[0-9]{{1,18}})?")
+_HEADER = re.compile(
+    rf"# (?:HELP (?P<helped>{_NAME}) .*|TYPE (?P<typed>{_NAME}) (?:counter|gauge|histogram|summary|untyped))"
+)
 _NODE_SUMMED = ("node_cpu_usage_seconds_total", "node_memory_working_set_bytes", "node_swap_usage_bytes")
+
+_MOST = 2**53
+"""Of anything on one node; a sum of as many as there are guests fits into 64 bits."""
 
 Answer = tuple[KubeObject, bytes]
 """A guest's Pod, as the API server knows it, and what its kubelet answered."""
@@ -34,17 +44,18 @@ def metrics(answers: Sequence[Answer]) -> bytes:
     headers: dict[str, list[str]] = {}
     samples: dict[str, list[str]] = {}
     sums: dict[str, float] = {}
+    families: dict[str, str] = {}  # of each sample's name, the same for all guests: a family must stand in one block
     for pod, text in answers:
         family = ""
-        for line in text.decode(errors="replace").splitlines():
+        for line in text.decode(errors="replace").split("\n"):
             if line.startswith("#"):
                 family = _header(line, headers)
-            elif (match := _SAMPLE.match(line)) is not None:
-                family_name = family if match["name"].startswith(family) else match["name"]
-                if match["name"] in _NODE_SUMMED:
-                    sums[match["name"]] = sums.get(match["name"], 0.0) + _number(match["value"])
-                elif _is_of(match["labels"] or "", pod):
-                    samples.setdefault(family_name, []).append(line)
+            elif (match := _SAMPLE.fullmatch(line)) is not None:
+                name, value = match["name"], match["value"]
+                if name in _NODE_SUMMED:
+                    sums[name] = sums.get(name, 0.0) + _amount(value)
+                elif _is_of(match["labels"] or "", pod) and _is_representable(value):
+                    samples.setdefault(families.setdefault(name, _family(name, family)), []).append(line)
     for name, value in sums.items():
         samples[name] = [f"{name} {value!r}"]
     lines: list[str] = []
@@ -55,26 +66,39 @@ def metrics(answers: Sequence[Answer]) -> bytes:
 
 
 def _header(line: str, headers: dict[str, list[str]]) -> str:
-    parts = line.split(" ", 3)
-    if len(parts) < 4 or parts[1] not in ("HELP", "TYPE"):
+    match = _HEADER.fullmatch(line)
+    if match is None:
         return ""
-    known = headers.setdefault(parts[2], [])
-    if not any(other.split(" ", 3)[1] == parts[1] for other in known):
+    family = match["helped"] or match["typed"]
+    known = headers.setdefault(family, [])
+    if not any(other.split(" ", 2)[1] == line.split(" ", 2)[1] for other in known):
         known.append(line)
-    return parts[2]
+    return str(family)
+
+
+def _family(name: str, family: str) -> str:
+    """Only samples of histograms and summaries are named otherwise than their family."""
+    return family if name in (f"{family}_bucket", f"{family}_sum", f"{family}_count") else name
 
 
 def _is_of(labels: str, pod: KubeObject) -> bool:
-    values = dict(_LABEL.findall(labels))
+    pairs = _LABEL.findall(labels)
+    values = dict(pairs)
+    if len(values) != len(pairs) or any(label.startswith("__") for label in values):
+        return False  # one parser would read this pod in it, another that one
     meta = pod["metadata"]
     return (values.get("namespace"), values.get("pod")) == (meta["namespace"], meta["name"])
 
 
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return 0.0
+def _amount(value: str) -> float:
+    """What a guest adds to its node: one that says nonsense must not spoil the sum."""
+    amount = float(value)
+    return amount if 0 <= amount < _MOST else 0.0
+
+
+def _is_representable(value: str) -> bool:
+    """Whether a parser with doubles takes it: Go's calls 1e999 an error."""
+    return value.lstrip("+-") in ("Inf", "NaN") or math.isfinite(float(value))
 
 
 def summary(node: str, answers: Sequence[Answer], now: str) -> bytes:
