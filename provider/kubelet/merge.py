@@ -22,8 +22,8 @@ _HEADER = re.compile(
 )
 _NODE_SUMMED = ("node_cpu_usage_seconds_total", "node_memory_working_set_bytes", "node_swap_usage_bytes")
 
-_MOST = 2**53
-"""Of anything on one node; a sum of as many as there are guests fits into 64 bits."""
+_MOST = 2**63 - 1
+"""Of anything: readers have 64 bits, and fail altogether on what does not fit."""
 
 Answer = tuple[KubeObject, bytes]
 """A guest's Pod, as the API server knows it, and what its kubelet answered."""
@@ -93,7 +93,7 @@ def _is_of(labels: str, pod: KubeObject) -> bool:
 def _amount(value: str) -> float:
     """What a guest adds to its node: one that says nonsense must not spoil the sum."""
     amount = float(value)
-    return amount if 0 <= amount < _MOST else 0.0
+    return amount if 0 <= amount <= _MOST else 0.0
 
 
 def _is_representable(value: str) -> bool:

@@ -2,6 +2,10 @@
 
 import json
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from provider.kubelet import merge
 from tests.builders import make_pod
 
@@ -29,6 +33,97 @@ def test_a_guest_cannot_speak_for_another_pod() -> None:
 
 def test_no_guests_no_samples() -> None:
     assert merge.metrics([]) == b""
+
+
+def test_the_header_of_a_family_stands_once_before_all_its_samples() -> None:
+    text = merge.metrics([(make_pod(name), metrics(name, 1)) for name in "abc"]).decode()
+    head, help_, kind = text.partition(
+        "# HELP pod_cpu_usage_seconds_total CPU\n# TYPE pod_cpu_usage_seconds_total counter\n"
+    )
+    assert help_ not in head
+    assert kind.splitlines() == [f'pod_cpu_usage_seconds_total{{namespace="default",pod="{name}"}} 1' for name in "abc"]
+
+
+def test_a_histogram_stays_in_one_block() -> None:
+    def probes(pod: str) -> bytes:
+        of = f'namespace="default",pod="{pod}"'
+        return (
+            f'# TYPE probe histogram\nprobe_bucket{{{of},le="1"}} 1\nprobe_bucket{{{of},le="+Inf"}} 2\n'
+            f"probe_sum{{{of}}} 0.5\nprobe_count{{{of}}} 2\n# TYPE probe_total counter\nprobe_total{{{of}}} 2\n"
+        ).encode()
+
+    lines = merge.metrics([(make_pod("a"), probes("a")), (make_pod("b"), probes("b"))]).decode().splitlines()
+    assert lines[0] == "# TYPE probe histogram"
+    assert lines[9] == "# TYPE probe_total counter"
+    assert [line.split("{")[0] for line in lines[10:]] == ["probe_total", "probe_total"]
+
+
+OWN = 'namespace="default",pod="web"'
+GOOD = f'x{{{OWN},path="a\\\\b\\"}}\\n,pod=\\"other"}} 1e-3 1700000000000'
+
+
+@pytest.mark.parametrize("value", ["0", "-1.5", "1e9", ".5", "1.", "NaN", "+Inf", "-Inf"])
+def test_any_number_passes(value: str) -> None:
+    line = f"x{{{OWN}}} {value}"
+    assert merge.metrics([(make_pod(), line.encode())]).decode() == f"{line}\n"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"x{{{OWN}}} one",
+        f"x{{{OWN}}} 1_000",
+        f"x{{{OWN}}} 1e999",
+        f"x{{{OWN}}} ٣",
+        f"x{{{OWN}}} nan",
+        f"x{{{OWN}}}",
+        f"x{{{OWN}}} 1 2 3",
+        f"x{{{OWN}}} 1 1.5",
+        f"x{{{OWN}}} 1 99999999999999999999",
+        f"x{{{OWN}}}  1",
+        f"x{{{OWN}}} 1\r",
+        f"x{{{OWN},junk}} 1",
+        f"x{{{OWN}, y=1}} 1",
+        f'x{{{OWN},y="\\x"}} 1',
+        f'x{{pod="other",{OWN}}} 1',
+        f'x{{__name__="y",{OWN}}} 1',
+        f'x{{zz="{OWN}"}} 1',
+        f"1x{{{OWN}}} 1",
+        f"x{{{OWN}",
+        "x 1",
+        "x{} 1",
+        'x{namespace="other",pod="web"} 1',
+        'x{pod="web"} 1',
+    ],
+)
+def test_a_line_that_would_spoil_the_whole_answer_is_left_out(line: str) -> None:
+    assert merge.metrics([(make_pod(), f"{line}\n{GOOD}\n".encode())]).decode() == f"{GOOD}\n"
+
+
+@pytest.mark.parametrize(
+    "header", ["# TYPE x bogus", "# TYPE x", "# TYPE x counter more", "# HELP", "#", "# TYPE 1 gauge"]
+)
+def test_a_header_that_is_none_is_left_out(header: str) -> None:
+    assert merge.metrics([(make_pod(), f"{header}\n{GOOD}".encode())]).decode() == f"{GOOD}\n"
+
+
+def test_a_guest_cannot_tear_anothers_family_apart() -> None:
+    torn = f"# TYPE pod_cpu gauge\npod_cpu_usage_seconds_total{{{OWN}}} 1\n".encode()
+    text = merge.metrics([(make_pod(), torn), (make_pod("b"), metrics("b", 2))]).decode()
+    assert text.index("# TYPE pod_cpu_usage_seconds_total") < text.index("pod_cpu_usage_seconds_total{")
+
+
+@pytest.mark.parametrize("nonsense", ["NaN", "+Inf", "-5", "1e300"])
+def test_a_guest_cannot_spoil_what_is_summed_up_for_the_node(nonsense: str) -> None:
+    lie = f"node_cpu_usage_seconds_total {nonsense}\n".encode()
+    text = merge.metrics([(make_pod(), lie), (make_pod("b"), metrics("b", 2))]).decode()
+    assert "node_cpu_usage_seconds_total 2.0\n" in text
+
+
+@given(st.binary() | st.text(alphabet='x{}=",# 1\n\\').map(str.encode))
+def test_no_bytes_of_a_guest_are_a_defect(text: bytes) -> None:
+    merge.metrics([(make_pod(), text)])
+    merge.summary("vch", [(make_pod(), text)], "2026-01-01T00:00:00Z")
 
 
 def test_summaries_are_put_together_and_what_is_malformed_is_left_out() -> None:
