@@ -4,6 +4,7 @@ A guest is believed for its own Pod only: samples and entries of another are dro
 since a virtual node has no other machine than its guests'.
 """
 
+import datetime
 import json
 import math
 import re
@@ -108,16 +109,15 @@ def summary(node: str, answers: Sequence[Answer], now: str) -> bytes:
     memory: dict[str, int] = {}
     start = now
     for pod, text in answers:
-        try:
-            said = json.loads(text)
-            entries = [entry for entry in said.get("pods") or () if _same_pod(entry.get("podRef") or {}, pod)]
-            of_node = said.get("node") or {}
-        except (ValueError, AttributeError):
-            continue
-        pods += entries
-        _add(cpu, of_node.get("cpu"), ("usageNanoCores", "usageCoreNanoSeconds"))
-        _add(memory, of_node.get("memory"), ("availableBytes", "usageBytes", "workingSetBytes", "rssBytes"))
-        start = min(start, str(of_node.get("startTime") or now))
+        said = _object(text)
+        of_node = said.get("node")
+        entries = said.get("pods")
+        if isinstance(entries, list):
+            pods += [entry for entry in entries if _same_pod(entry, pod)][:1]
+        if isinstance(of_node, dict):
+            _add(cpu, of_node.get("cpu"), ("usageNanoCores", "usageCoreNanoSeconds"))
+            _add(memory, of_node.get("memory"), ("availableBytes", "usageBytes", "workingSetBytes", "rssBytes"))
+            start = min(start, _instant(of_node.get("startTime")) or now)
     whole = {
         "nodeName": node,
         "startTime": start,
@@ -127,14 +127,32 @@ def summary(node: str, answers: Sequence[Answer], now: str) -> bytes:
     return json.dumps({"node": whole, "pods": pods}).encode()
 
 
-def _same_pod(reference: Any, pod: KubeObject) -> bool:
-    meta = pod["metadata"]
-    return bool(isinstance(reference, dict) and reference.get("uid") == meta["uid"])
+def _object(text: bytes) -> KubeObject:
+    """What is none is taken for an empty one: a guest that answers nonsense is left out."""
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _same_pod(entry: Any, pod: KubeObject) -> bool:
+    reference = entry.get("podRef") if isinstance(entry, dict) else None
+    return isinstance(reference, dict) and reference.get("uid") == pod["metadata"]["uid"]
+
+
+def _instant(text: Any) -> str | None:
+    """A time in the one form that Kubernetes writes."""
+    try:
+        return text if datetime.datetime.fromisoformat(text).strftime("%Y-%m-%dT%H:%M:%SZ") == text else None
+    except (TypeError, ValueError):
+        return None
 
 
 def _add(total: dict[str, int], part: Any, keys: Iterable[str]) -> None:
     if not isinstance(part, dict):
         return
     for key in keys:
-        if isinstance(part.get(key), int):
-            total[key] = total.get(key, 0) + part[key]
+        value = part.get(key)
+        if type(value) is int and 0 <= value <= _MOST:
+            total[key] = min(total.get(key, 0) + value, _MOST)
