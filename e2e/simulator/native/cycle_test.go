@@ -2,6 +2,7 @@ package native
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -192,4 +193,32 @@ func TestClonesStartSideBySide(t *testing.T) {
 			part.clone(parent, number)
 		})
 	}
+}
+
+func TestContainersEndWithTheirGuest(t *testing.T) {
+	s := newSite(t)
+	s.console(2)
+	clone, _ := s.clone(s.parent(), 2)
+	stats, _ := clone.Stats()
+	name := s.backend.config.Cgroups + "-vm-2"
+	run := []string{
+		"-t", strconv.Itoa(stats.PID), "-m", "-n", "-u", "-i", "-p",
+		"ctr", "-n", "k8s.io", "run", "-d", "--cgroup", "/"+name+"/kubepods/pod/container",
+		"vch.dev/busybox:1", "container", "sleep", "4321",
+	}
+	eventually(t, "the container runs", func() bool { // containerd may still be starting
+		said, err := exec.CommandContext(t.Context(), "nsenter", run...).CombinedOutput()
+		if err != nil {
+			t.Logf("%v: %s", err, said)
+		}
+		return err == nil
+	})
+	if len(named(t, clone, "sleep 4321")) != 1 {
+		t.Error("the container's process is not told as the guest's")
+	}
+	stats, _ = clone.Stats()
+	if err := clone.PowerOff(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.nothingLeft(2, stats.Processes)
 }
