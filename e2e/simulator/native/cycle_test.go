@@ -203,7 +203,7 @@ func TestContainersEndWithTheirGuest(t *testing.T) {
 	name := s.backend.config.Cgroups + "-vm-2"
 	run := []string{
 		"-t", strconv.Itoa(stats.PID), "-m", "-n", "-u", "-i", "-p",
-		"ctr", "-n", "k8s.io", "run", "-d", "--cgroup", "/"+name+"/kubepods/pod/container",
+		"ctr", "-n", "k8s.io", "run", "-d", "--cgroup", "/" + name + "/kubepods/pod/container",
 		"vch.dev/busybox:1", "container", "sleep", "4321",
 	}
 	eventually(t, "the container runs", func() bool { // containerd may still be starting
