@@ -5,10 +5,11 @@ Paths are the kubelet's (k8s.io/kubernetes pkg/kubelet/server/server.go), rights
 method. A WebSocket begins with GET, and a right to `get` is no right to run commands.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode
 
 
 class Action(StrEnum):
@@ -82,6 +83,9 @@ _QUERIES: dict[Action, frozenset[str]] = {
     Action.PORT_FORWARD: frozenset({"port"}),
 }
 
+_NAME = re.compile(r"[a-z0-9]([-.a-z0-9]*[a-z0-9])?")
+"""Of namespaces, Pods and containers, and UIDs: nothing in it has a meaning in a path."""
+
 _METHODS = {
     Action.LOGS: ("GET",),
     Action.EXEC: ("GET", "POST"),
@@ -95,15 +99,17 @@ def route(method: str, target: str) -> Route | Unroutable:
     verb = _VERBS.get(method)
     if verb is None:
         return Unroutable(405, "create", f"the method {method} is not served")
-    parts = urlsplit(target)
-    path = parts.path.rstrip("/") or "/"
+    if not target.startswith("/") or target.startswith("//") or "#" in target:
+        return Unroutable(404, verb, "a target is a path and, at most, a query")
+    whole, _, query = target.partition("?")
+    path = whole.rstrip("/") or "/"
     if path in _NODE_WIDE:
         action, subresources = _NODE_WIDE[path]
         if method not in ("GET", "HEAD"):
             return Unroutable(405, verb, f"{path} takes GET only", subresources)
         return Route(action, verb, subresources)
     segments = [unquote(segment) for segment in path.split("/")[1:]]
-    return _pod_route(method, verb, segments, parts.query)
+    return _pod_route(method, verb, segments, query)
 
 
 def _pod_route(method: str, verb: str, segments: Sequence[str], query: str) -> Route | Unroutable:
@@ -121,7 +127,7 @@ def _pod_route(method: str, verb: str, segments: Sequence[str], query: str) -> R
     # /exec/NAMESPACE/POD[/UID]/CONTAINER; /portForward/NAMESPACE/POD[/UID]
     with_container = action is not Action.PORT_FORWARD
     least = 3 if with_container else 2
-    if len(names) not in (least, least + 1) or not all(names) or any("/" in name for name in names):
+    if len(names) not in (least, least + 1) or not all(map(_NAME.fullmatch, names)):
         return Unroutable(404, verb, f"/{'/'.join(segments)} is not served")
     uid = names[2] if len(names) == least + 1 else None
     if action is Action.LOGS and uid is not None:

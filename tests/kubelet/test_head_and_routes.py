@@ -3,6 +3,8 @@
 import asyncio
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from provider.kube.reviews import UserInfo
 from provider.kubelet.authorization import ALLOWED_CACHE, DENIED_CACHE, Authorizer
@@ -82,12 +84,70 @@ def test_each_action_has_its_right(method: str, target: str, action: Action, ver
         "/exec/default/web/uid/main/more",
         "/containerLogs/default/web/uid/main",
         "//pods",
+        "//node/pods",
+        "//[node",
+        "https://node/pods",
+        "https://[node/pods",
+        "node:10250",
+        "*",
+        "/pods#",
+        "/pods/../configz",
+        "/metrics",
+        "/metrics/cadvisor/more",
+        "/exec/default/web/main%3Fstdin=1",
+        "/exec/default/web/main%23",
+        "/exec/default/web/main%20x",
+        "/exec/default/web/%0d%0aHost:%20a",
+        "/exec/default/web/main%00",
+        "/exec/default/web/%ff",
+        "/exec/default/web/%2561",
+        "/exec/default/web/..",
+        "/exec/../web/main",
+        "/exec/default/web/../main",
+        "/exec/default/web/%2e%2e/main",
+        "/exec/default/web/.hidden",
+        "/exec/Default/web/main",
+        "/portForward/default/web/uid/main",
+        "/portForward/default",
+        "/EXEC/default/web/main",
+        "/%65xec/default/web/main/more/and/more",
     ],
 )
 def test_what_is_not_served_needs_the_highest_right_to_be_told_so(target: str) -> None:
     found = route("GET", target)
     assert isinstance(found, Unroutable)
     assert found.subresources == ("proxy",)
+
+
+@given(st.text(alphabet="/.%2efabc:[]?#&=;@ ", min_size=1))
+def test_no_target_is_a_defect_and_what_is_understood_is_simple(target: str) -> None:
+    for start in ("", "/exec/", "/exec/default/web/", "/pods"):
+        found = route("GET", start + target)
+        if isinstance(found, Route) and found.target:
+            path = found.target.partition("?")[0]
+            assert not set(path) & set("%?#;@: []")
+            assert ".." not in path.split("/")
+
+
+@pytest.mark.parametrize("action", ["exec", "attach", "portForward"])
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "PUT", "PATCH", "DELETE"])
+def test_whoever_runs_something_needs_create_whatever_the_method(action: str, method: str) -> None:
+    found = route(method, f"/{action}/default/web" + ("/main" if action != "portForward" else ""))
+    assert (found.verb, found.subresources) == ("create", ("proxy",))
+    assert isinstance(found, Route) is (method in ("GET", "POST"))
+
+
+def test_a_pods_uid_may_stand_behind_its_name() -> None:
+    found = route("POST", "/exec/default/web/0a1b-2c/main?command=ls&command=-l&command=%2F%26&stdin=1&evil=1")
+    assert isinstance(found, Route)
+    assert (found.namespace, found.pod, found.uid, found.container) == ("default", "web", "0a1b-2c", "main")
+    assert found.target == "/exec/default/web/0a1b-2c/main?command=ls&command=-l&command=%2F%26&stdin=1"
+
+
+def test_the_first_name_behind_a_ports_pod_is_its_uid() -> None:
+    found = route("GET", "/portForward/default/web.example/0a1b?port=80")
+    assert isinstance(found, Route)
+    assert (found.pod, found.uid, found.container) == ("web.example", "0a1b", "")
 
 
 @pytest.mark.parametrize(("method", "target"), [("TRACE", "/pods"), ("POST", "/pods"), ("DELETE", f"/exec{POD}")])
