@@ -57,12 +57,15 @@ async def read_request(reader: asyncio.StreamReader) -> Request:
     event = await _event(connection, reader)
     if not isinstance(event, h11.Request):
         raise EOFError
-    return Request(
+    request = Request(
         method=event.method.decode("ascii"),
         target=event.target.decode("ascii"),
         headers=_headers(event),
         early=connection.trailing_data[0],
     )
+    if request.all("transfer-encoding") and request.all("content-length"):
+        raise BadHead("transfer-encoding and content-length are given both")
+    return request
 
 
 async def read_response(reader: asyncio.StreamReader, method: str) -> Response:

@@ -75,14 +75,15 @@ class VCenter(podvm.VSphere):
             delay = min(delay * 2, _LAST_RETRY)
 
     async def _watch_once(self) -> AsyncIterator[InventoryEvent]:
-        # The second thread is for the logout, while the first still waits for changes.
+        # The second thread ends what the first one waits for.
         session = Session(self._endpoint, threads=2, timeout=TIMEOUT)
         self._watching = session
+        watch = Watch(session, self._placed)
         try:
             await session.login()
             picture = Picture(self._placed.parent)
             synced = False
-            async for changes, complete in Watch(session, self._placed).changes():
+            async for changes, complete in watch.changes():
                 for outcome in picture.outcomes(changes):
                     self._tasks.saw(outcome)
                 for event in picture.apply(changes):
@@ -93,6 +94,7 @@ class VCenter(podvm.VSphere):
                     await self._ask_for_tasks()
         finally:
             self._watching = None
+            await watch.close()
             await session.close()
 
     async def clone(self, request: CloneRequest) -> str:

@@ -6,11 +6,13 @@ lost is not searched for. (vSphere Web Services API, PropertyCollector.WaitForUp
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from pyVmomi import vim, vmodl
 
+from provider.errors import VSphereError
 from provider.podvm import Placement
 from provider.vsphere.faults import moref
 from provider.vsphere.picture import TASK_PROPERTIES, VM_PROPERTIES, Change
@@ -20,6 +22,7 @@ WAIT = 30
 """Seconds that vCenter may hold a wait without news; with the time-out below, a dead connection shows in a minute."""
 
 TIMEOUT = 50.0
+_CANCELS_WITHIN = 3.0
 _PAGE = 200  # objects of one answer
 
 _collect = vmodl.query.PropertyCollector
@@ -45,6 +48,13 @@ class Watch:
             version = update.version
             complete = complete or not update.truncated
             yield list(_changes(update)), complete
+
+    async def close(self) -> None:
+        """End the wait that a thread hangs in: the process could not end before it does."""
+        if self._collector is not None:
+            with contextlib.suppress(VSphereError, TimeoutError):
+                async with asyncio.timeout(_CANCELS_WITHIN):
+                    await self._session.call("CancelWaitForUpdates", self._collector.CancelWaitForUpdates)
 
     def _begin(self) -> Any:
         content = self._session.content
