@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from provider.errors import KubeUnavailable
 from provider.kube.reviews import UserInfo
-from provider.kubelet import head
+from provider.kubelet import authorization, head
 from provider.kubelet.authorization import ALLOWED_CACHE, DENIED_CACHE, Authorizer
 from provider.kubelet.head import REQUEST_LIMIT, RESPONSE_LIMIT, BadHead, Request, Response, read_request, read_response
 from provider.kubelet.routes import Action, Route, Unroutable, route
@@ -291,3 +292,35 @@ async def test_an_answer_for_one_user_is_not_another_ones() -> None:
     for user in (USER, UserInfo("jane", ("admins",)), UserInfo("jane", extra={"scopes": ["x"]}), UserInfo("joe")):
         await authorizer.allows(user, route("GET", "/stats/summary"))
     assert reviewer.asked == 4
+
+
+async def test_an_error_is_no_answer_and_is_not_kept() -> None:
+    class Down(Reviewer):
+        async def review_access(self, *args: object) -> bool:
+            self.asked += 1
+            raise KubeUnavailable("down")
+
+    reviewer = Down()
+    authorizer = Authorizer(reviewer, "vch")
+    for asked in (1, 2):
+        with pytest.raises(KubeUnavailable):
+            await authorizer.allows(USER, route("GET", "/stats/summary"))
+        assert reviewer.asked == asked
+
+
+async def test_the_narrow_right_is_asked_for_first_and_the_wide_one_only_without_it() -> None:
+    reviewer = Reviewer(("get", "pods"))
+    assert await Authorizer(reviewer, "vch").allows(USER, route("GET", "/pods"))
+    assert reviewer.asked == 1
+    reviewer = Reviewer(("get", "proxy"))
+    assert await Authorizer(reviewer, "vch").allows(USER, route("GET", "/pods"))
+    assert reviewer.asked == 2
+
+
+async def test_answers_that_are_kept_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(authorization, "_CACHED", 2)
+    reviewer = Reviewer(("get", "stats"))
+    authorizer = Authorizer(reviewer, "vch")
+    for name, asked in (("a", 1), ("b", 2), ("c", 3), ("c", 3), ("a", 4)):
+        assert await authorizer.allows(UserInfo(name), route("GET", "/stats/summary"))
+        assert reviewer.asked == asked
