@@ -59,18 +59,20 @@ def test_a_container_that_ignores_term_is_killed_after_the_grace_period(
     vms.gone(uid, timeout=10)
 
 
-def test_a_force_delete_ends_the_vm(kube: Kube, node: str, vms: VirtualMachines) -> None:
-    kube.apply(make_pod("forced", node))
+@pytest.mark.both_guests
+def test_a_force_delete_ends_the_vm(kube: Kube, any_node: str, vms: VirtualMachines) -> None:
+    kube.apply(make_pod("forced", any_node))
     uid = uid_of(kube.until("pod", "forced", running, timeout=START))
     assert len(vms.of(uid)) == 1
     kube.delete("pod", "forced", "--force", "--grace-period=0")
     vms.gone(uid, timeout=30)
 
 
-def test_a_pod_deleted_while_its_vm_is_cloned_leaves_no_vm(kube: Kube, node: str, vms: VirtualMachines) -> None:
+@pytest.mark.both_guests
+def test_a_pod_deleted_while_its_vm_is_cloned_leaves_no_vm(kube: Kube, any_node: str, vms: VirtualMachines) -> None:
     fault = vms.add_fault(method="InstantClone_Task", delayMs=3000, when="before", count=1)
     try:
-        (pod,) = kube.apply(make_pod("hasty", node))
+        (pod,) = kube.apply(make_pod("hasty", any_node))
         uid = uid_of(pod)
         kube.until("pod", "hasty", lambda seen: bool(seen["spec"].get("nodeName")), timeout=30)
         kube.delete("pod", "hasty")
@@ -80,8 +82,11 @@ def test_a_pod_deleted_while_its_vm_is_cloned_leaves_no_vm(kube: Kube, node: str
         vms.remove_fault(fault)
 
 
-def test_a_name_that_is_used_again_at_once_gets_a_vm_of_its_own(kube: Kube, node: str, vms: VirtualMachines) -> None:
-    kube.apply(make_stateful_set("again", node))
+@pytest.mark.both_guests
+def test_a_name_that_is_used_again_at_once_gets_a_vm_of_its_own(
+    kube: Kube, any_node: str, vms: VirtualMachines
+) -> None:
+    kube.apply(make_stateful_set("again", any_node))
     old = uid_of(kube.until("pod", "again-0", running, timeout=START))
     kube.delete("pod", "again-0", "--force", "--grace-period=0")
     new = kube.until("pod", "again-0", lambda pod: uid_of(pod) != old and running(pod), timeout=START)

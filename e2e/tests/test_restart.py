@@ -58,13 +58,14 @@ def test_a_pod_is_deleted_properly_by_the_next_operator(
     vms.gone(orphan, timeout=150)  # two passes of the collector
 
 
+@pytest.mark.both_guests
 def test_a_kill_during_a_clone_leaves_exactly_one_vm(
-    kube: Kube, node: str, lab: RunningLab, vms: VirtualMachines
+    kube: Kube, any_node: str, lab: RunningLab, vms: VirtualMachines
 ) -> None:
     before = vms.calls().get("InstantClone_Task", 0)
     fault = vms.add_fault(method="InstantClone_Task", delayMs=4000, when="before", count=1)
     try:
-        (pod,) = kube.apply(make_pod("torn", node))
+        (pod,) = kube.apply(make_pod("torn", any_node))
         vms.until(
             pod["metadata"]["uid"],
             lambda _: vms.calls().get("InstantClone_Task", 0) > before,
