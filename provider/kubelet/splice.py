@@ -20,6 +20,7 @@ from provider.kubelet.routes import STREAMS, Action, Route
 _CHUNK = 64 << 10
 _ERROR_LIMIT = 64 << 10  # bytes of an error's body; the kubelet's own are a line
 _ERROR_WITHIN = 10.0  # seconds for it
+_CLOSE_WITHIN = 10.0  # seconds for a guest to take the last bytes
 
 _UP = frozenset(
     {
@@ -78,6 +79,7 @@ async def splice(request: Request, route: Route, client: Pair, guest: Pair) -> i
         client_writer.write(response.early)
         guest_writer.write(request.early)
         await _both_ways(client, guest)
+        await _delivered(guest_writer)
     elif route.action is Action.LOGS and response.status == 200:
         client_writer.write(response_head(200, _down(response)))
         client_writer.write(response.early)
@@ -100,6 +102,14 @@ async def _both_ways(client: Pair, guest: Pair) -> None:
     """Until one side has closed and what it sent is delivered. TLS knows no half-closed connection in asyncio; the
     streaming protocols close their streams themselves."""
     await _first_of(_pump(client[0], guest[1]), _pump(guest[0], client[1]))
+
+
+async def _delivered(writer: asyncio.StreamWriter) -> None:
+    """Close a connection whose peer may still have to take what was written; one that does not is left."""
+    writer.close()
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(_CLOSE_WITHIN):
+            await writer.wait_closed()
 
 
 async def _until_either_ends(
