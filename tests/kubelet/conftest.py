@@ -86,6 +86,7 @@ class Served:
     guest: FakeGuest
     reviews: Reviews
     directory: Directory
+    client_ca: trustme.CA
 
     @contextlib.asynccontextmanager
     async def connected(self) -> AsyncIterator[Stream]:
@@ -113,7 +114,9 @@ class Served:
 async def served(tmp_path: Path) -> AsyncIterator[Served]:
     ca = trustme.CA()
     ours, theirs = ca.issue_cert("127.0.0.1"), ca.issue_cert("guest")
-    certificate, key = tmp_path / "tls.crt", tmp_path / "tls.key"
+    certificate, key, trusted = tmp_path / "tls.crt", tmp_path / "tls.key", tmp_path / "client-ca.crt"
+    client_ca = trustme.CA()
+    trusted.write_bytes(client_ca.cert_pem.bytes())
     key.write_bytes(ours.private_key_pem.bytes())
     certificate.write_bytes(b"".join(pem.bytes() for pem in ours.cert_chain_pems))
     guest_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -130,7 +133,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     server = KubeletServer(
         address="127.0.0.1",
         port=port,
-        tls=server_context(certificate, key, None),
+        tls=server_context(certificate, key, trusted),
         authenticator=Authenticator(reviews),
         authorizer=Authorizer(reviews, "vch"),
         guests=directory,
@@ -140,7 +143,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     await server.ready.wait()
     client = ssl.create_default_context()
     ca.configure_trust(client)
-    yield Served(port, client, guest, reviews, directory)
+    yield Served(port, client, guest, reviews, directory, client_ca)
     serving.cancel()
     await asyncio.gather(serving, return_exceptions=True)
     listening.close()

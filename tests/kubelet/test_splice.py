@@ -1,4 +1,4 @@
-"""Bytes between a client and a guest's kubelet: all of them, both ways, and not a moment longer than either is there."""
+"""Bytes between a client and a guest's kubelet: all of them, both ways, and no longer than either is there."""
 
 import asyncio
 import contextlib
