@@ -19,6 +19,7 @@ import structlog
 from provider import errors, guestinfo, lifecycle, metrics, plan, pod_status
 from provider.backoff import Backoff
 from provider.lifecycle import Facts, Link
+from provider.pod_controller.announcement import Announcement
 from provider.pod_controller.guest import Guest, References
 from provider.pod_controller.surroundings import Surroundings
 from provider.podvm import CloneRequest, PodIdentity, PodVM
@@ -26,9 +27,7 @@ from provider.relay import RelayReply, RelayRequest
 
 KubeObject = dict[str, Any]
 
-_ANNOUNCE_AFTER = 1.0
-"""Seconds until a Pod whose VM is not there yet is told to be ContainerCreating: most VMs are faster, and their kubelet
-says it anyway."""
+_AFTER_DEFECT = 1.0
 
 
 class PodWorker:
@@ -46,8 +45,7 @@ class PodWorker:
         self._backoffs: defaultdict[type[lifecycle.Step], Backoff] = defaultdict(Backoff)
         self._references = References(surroundings, self._refresh)
         self._serving: asyncio.Task[None] | None = None
-        self._announcing: asyncio.Task[None] | None = None
-        self._guest_reports = asyncio.Event()
+        self._announcement = Announcement(lambda: self.pod, self._patch_status, surroundings.clock)
         self._pin: tuple[str, str] | None = None  # moref and fingerprint, until the watch shows them
         self._stages = metrics.Stages(surroundings.clock)
         self._fed = False
@@ -126,8 +124,7 @@ class PodWorker:
         """End the connection to the guest; the VM stays as it is."""
         await self._disconnect()
         self._references.close()
-        if self._announcing:
-            self._announcing.cancel()
+        self._announcement.close()
 
     async def _attempt(self, step: lifecycle.Step) -> float | None:
         """Take a step unless it failed a moment ago; the instant at which to look again."""
@@ -197,7 +194,7 @@ class PodWorker:
         )
         request = CloneRequest(wanted.vm_name, self.uid, guestinfo.encode_clone(facts))
         self._references.follow(pod)
-        self._announce()
+        self._announcement.begin()
         self._stages.begin()
         moref = await here.vsphere.clone(request)
         self._cloned_at = here.clock.monotonic()
@@ -232,10 +229,10 @@ class PodWorker:
 
     async def _serve_guest(self, guest: Guest) -> None:
         try:
-            await guest.run(self._announced())
+            await guest.run(self._announcement.end())
         except Exception:
             self._log.exception("connection to the guest ended by a defect")
-            await asyncio.sleep(_ANNOUNCE_AFTER)
+            await asyncio.sleep(_AFTER_DEFECT)
         finally:
             self.wake()
 
@@ -318,30 +315,6 @@ class PodWorker:
 
     # Status that the provider writes itself.
 
-    def _announce(self) -> None:
-        if self._announcing is None and self.pod is not None and not pod_status.is_announced(self.pod):
-            self._announcing = asyncio.create_task(self._announce_late())
-
-    async def _announce_late(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_ANNOUNCE_AFTER):
-                await self._guest_reports.wait()
-                return
-        with contextlib.suppress(errors.KubeError):
-            if self.pod is not None and not pod_status.is_announced(self.pod):
-                await self._patch_status(pod_status.waiting(self.pod, self._here.clock.now()))
-
-    async def _announced(self) -> None:
-        """From here on the guest reports: what we say must not overtake it."""
-        self._guest_reports.set()
-        if self._announcing:
-            # A request that is under way cannot be called back. How it ended does not matter.
-            await asyncio.wait({self._announcing})
-        reason = ((self.pod or {}).get("status") or {}).get("reason")
-        if self.pod is not None and reason and not pod_status.pod_facts(self.pod).started:
-            with contextlib.suppress(errors.KubeError):
-                await self._patch_status(pod_status.waiting(self.pod, self._here.clock.now()))
-
     async def _patch_status(self, patch: KubeObject) -> None:
         try:
             self.see(await self._here.pods.patch_pod_status(self.namespace, self.name, patch))
@@ -363,11 +336,7 @@ class PodWorker:
             self._here.events.warning(self.pod, error.reason, f"{doing}: {error}")
             return
         self._here.events.warning(self.pod, "FailedCreatePodSandBox", f"{error.reason}: {error}")
-        status = self.pod.get("status") or {}
-        if (status.get("reason"), status.get("message")) != (error.reason, str(error)):
-            with contextlib.suppress(errors.KubeError):
-                now = self._here.clock.now()
-                await self._patch_status(pod_status.waiting(self.pod, now, error.reason, str(error)))
+        await self._announcement.explain(error)
 
     def _pinned(self, vm: PodVM) -> PodVM:
         """The VM with its pin: written is written, the watch shows it a moment later."""
