@@ -8,11 +8,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"syscall"
 	"time"
 
+	"vch.dev/e2e/simulator/child"
 	"vch.dev/e2e/simulator/guest"
 	"vch.dev/e2e/simulator/lan"
 	"vch.dev/e2e/simulator/rpc"
@@ -26,19 +26,6 @@ const (
 	consoleName = "console.log"
 	nicName     = "eth0"
 )
-
-// starts run on one operating system thread that lives as long as the program:
-// the kernel kills children by PDEATHSIG when the thread ends that made them.
-var starts = sync.OnceValue(func() chan<- func() {
-	queue := make(chan func())
-	go func() {
-		runtime.LockOSThread()
-		for start := range queue {
-			start()
-		}
-	}()
-	return queue
-})
 
 // life is one run of a guest: its init, and everything below it.
 type life struct {
@@ -132,11 +119,9 @@ func (l *life) spawn(told *os.File) error {
 	l.init.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWUTS | syscall.CLONE_NEWNET | syscall.CLONE_NEWPID |
 			syscall.CLONE_NEWIPC,
-		Pdeathsig: syscall.SIGKILL, Setsid: true,
+		Setsid: true,
 	}
-	started := make(chan error)
-	starts() <- func() { started <- l.init.Start() }
-	if err := <-started; err != nil {
+	if err := child.Start(l.init); err != nil {
 		return fmt.Errorf("start the guest's init: %w", err)
 	}
 	go func() {

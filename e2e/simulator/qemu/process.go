@@ -6,30 +6,18 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"vch.dev/e2e/simulator/child"
 )
 
 // graceful is how long QEMU has to write back what it holds of a disk.
 const graceful = 3 * time.Second
-
-// starts run on one operating system thread that lives as long as the program:
-// the kernel kills children by PDEATHSIG when the thread ends that made them.
-var starts = sync.OnceValue(func() chan<- func() {
-	queue := make(chan func())
-	go func() {
-		runtime.LockOSThread()
-		for start := range queue {
-			start()
-		}
-	}()
-	return queue
-})
 
 // process is one QEMU process with the streams to it.
 type process struct {
@@ -59,10 +47,8 @@ func spawn(arguments []string, tap, memory, state *os.File) (*process, error) {
 	command := exec.Command(program, arguments...)
 	command.Stdout, command.Stderr = said, said
 	command.ExtraFiles = []*os.File{monitorThere, rpcThere, tap, memory, state} // as `inherited` numbers them
-	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	started := make(chan error)
-	starts() <- func() { started <- command.Start() }
-	if err := <-started; err != nil {
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := child.Start(command); err != nil {
 		_, _ = monitor.Close(), rpc.Close()
 		return nil, fmt.Errorf("start %s: %w", program, err)
 	}
