@@ -33,6 +33,8 @@ _FIRST_RETRY = 0.1
 _LAST_RETRY = 5.0
 _IN_FLIGHT = 32  # requests of one guest that are carried out at a time; a kubelet sends a handful
 
+_WORDS = 300  # characters
+
 _Key = tuple[str, str, str, str]
 
 
@@ -125,9 +127,9 @@ class GuestLink:
         await connection.send(hello)
         answer = await connection.receive()
         if answer.get("type") == "refused":
-            raise GuestRefused(f"{answer.get('reason')}: {answer.get('message')}")
+            raise GuestRefused(_told(answer, "reason", "message"))
         if answer.get("type") != "welcome" or answer.get("podUID") != self._identity.uid:
-            raise GuestUnreachable(f"the guest answered hello with {answer.get('type')!r}")
+            raise GuestUnreachable(f"the guest answered hello with {_told(answer, 'type')!r}")
         return answer
 
     async def _send_objects(self, connection: "_Connection") -> None:
@@ -158,9 +160,9 @@ class GuestLink:
                 case "pong":
                     pass
                 case "refused":
-                    raise GuestRefused(f"{frame.get('reason')}: {frame.get('message')}")
-                case other:
-                    raise GuestUnreachable(f"the guest sent a frame of the unknown type {other!r}")
+                    raise GuestRefused(_told(frame, "reason", "message"))
+                case _:
+                    raise GuestUnreachable(f"the guest sent a frame of the unknown type {_told(frame, 'type')!r}")
 
     async def _answer(self, connection: "_Connection", frame: dict[str, Any]) -> None:
         body = frame.get("body")
@@ -231,6 +233,11 @@ class _Connection:
         while True:
             await asyncio.sleep(PING_EVERY)
             await self.send({"type": "ping"})
+
+
+def _told(frame: dict[str, Any], *fields: str) -> str:
+    """A guest's own words, as many as a log line or a message for people can bear."""
+    return ": ".join(str(frame.get(field))[:_WORDS] for field in fields)
 
 
 def _first(group: BaseExceptionGroup[GuestError]) -> GuestError:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+import structlog
 import trustme
 
 from provider.errors import GuestRefused
@@ -175,6 +176,157 @@ async def test_requests_are_relayed_and_answered_by_their_number(running: Linked
     reply = await running.agent.next("reply")
     assert (reply["id"], reply["code"], reply["object"]) == (7, 200, {"kind": "Pod"})
     assert running.asked.get_nowait() == RelayRequest("patchStatus", "default", "web", "t", {"status": {}})
+
+
+def request(number: int, **fields: Any) -> bytes:
+    return frames.encode({"type": "request", "id": number, "verb": "patchStatus", "namespace": "default", **fields})
+
+
+async def test_a_request_that_takes_long_holds_up_neither_others_nor_objects(running: Linked) -> None:
+    writer = await running.agent.connections.get()
+    running.may_answer.clear()
+    writer.write(request(1, name="slow") + request(2, name="slow too") + frames.encode({"type": "ping"}))
+    await running.agent.next("pong")
+    running.link.feed([make_pod()])
+    await running.agent.next("snapshot")
+    assert running.asked.empty()
+    running.may_answer.set()
+    assert {(await running.agent.next("reply"))["id"] for _ in range(2)} == {1, 2}
+
+
+async def test_so_many_requests_are_carried_out_at_a_time_and_no_more(
+    running: Linked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    under_way: set[str] = set()
+    full, go_on = asyncio.Event(), asyncio.Event()
+
+    async def relay(asked: RelayRequest) -> RelayReply:
+        under_way.add(asked.name)
+        if len(under_way) == link._IN_FLIGHT:
+            full.set()
+        await go_on.wait()
+        return RelayReply(200, {})
+
+    monkeypatch.setattr(running.link, "_relay", relay)
+    writer = await running.agent.connections.get()
+    for number in range(link._IN_FLIGHT + 8):
+        writer.write(request(number, name=str(number)))
+    async with asyncio.timeout(30):
+        await full.wait()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert len(under_way) == link._IN_FLIGHT
+    go_on.set()
+    answered = {(await running.agent.next("reply"))["id"] for _ in range(link._IN_FLIGHT + 8)}
+    assert answered == set(range(link._IN_FLIGHT + 8))
+
+
+@pytest.mark.parametrize("body", [None, [], "x", 5])
+async def test_a_request_of_any_shape_is_handed_on_as_text_and_an_object(running: Linked, body: Any) -> None:
+    writer = await running.agent.connections.get()
+    writer.write(frames.encode({"type": "request", "id": ["odd"], "verb": 5, "name": {}, "body": body}))
+    reply = await running.agent.next("reply")
+    assert (reply["id"], reply["code"]) == (["odd"], 200)
+    assert running.asked.get_nowait() == RelayRequest("5", "None", "{}", "", {})
+
+
+async def test_a_guest_that_was_given_nothing_yet_gets_no_snapshot(running: Linked) -> None:
+    await running.until(LinkState.CONNECTED)
+    writer = await running.agent.connections.get()
+    writer.write(frames.encode({"type": "ping"}))
+    assert (await running.agent.next("snapshot", "apply", "remove", "pong"))["type"] == "pong"
+
+
+async def test_what_is_fed_while_nobody_is_connected_comes_with_the_next_snapshot(linked: Linked) -> None:
+    linked.link.feed([config_map("old")])
+    linked.link.feed([config_map("b"), make_pod(), config_map("a")])
+    task = asyncio.create_task(linked.link.run())
+    assert (await linked.agent.next("snapshot"))["objects"] == [config_map("b"), make_pod(), config_map("a")]
+    task.cancel()
+
+
+async def test_the_same_set_again_sends_nothing(running: Linked) -> None:
+    running.link.feed([make_pod()])
+    await running.agent.next("snapshot")
+    running.link.feed([make_pod()])
+    running.link.feed([make_pod(), config_map("a")])
+    assert (await running.agent.next("apply", "remove", "snapshot"))["object"] == config_map("a")
+
+
+async def test_what_was_lost_with_a_connection_is_in_the_next_snapshot(running: Linked) -> None:
+    running.link.feed([make_pod(), config_map("a")])
+    await running.agent.next("snapshot")
+    (await running.agent.connections.get()).transport.abort()
+    running.link.feed([make_pod()])
+    async with asyncio.timeout(30):
+        while (await running.agent.next("snapshot"))["objects"] != [make_pod()]:
+            pass
+
+
+async def test_a_quiet_guest_is_pinged(agent: Agent, linked: Linked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "PING_EVERY", 0.01)
+    task = asyncio.create_task(linked.link.run())
+    for _ in range(3):
+        await agent.next("ping")
+    task.cancel()
+
+
+async def test_a_guest_that_answers_pings_is_kept(
+    agent: Agent, linked: Linked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "PING_EVERY", 0.05)
+    monkeypatch.setattr(link, "SILENT", 1.0)
+    task = asyncio.create_task(linked.link.run())
+    await linked.until(LinkState.CONNECTED)
+    writer = await agent.connections.get()
+    for _ in range(30):
+        await agent.next("ping")
+        writer.write(frames.encode({"type": "pong"}))
+    assert linked.link.state is LinkState.CONNECTED
+    task.cancel()
+
+
+async def test_a_guest_may_refuse_in_the_middle(linked: Linked) -> None:
+    task = asyncio.create_task(linked.link.run())
+    writer = await linked.agent.connections.get()
+    writer.write(frames.encode({"type": "refused", "reason": "CloneOfClone", "message": "no"}))
+    with pytest.raises(GuestRefused, match="CloneOfClone"):
+        await task
+    assert linked.link.state is LinkState.REFUSED
+
+
+async def test_what_a_guest_says_in_refusing_is_bounded(agent: Agent, linked: Linked) -> None:
+    agent.answer = {"type": "refused", "reason": "x" * 100_000, "message": "y" * 100_000}
+    with pytest.raises(GuestRefused) as refused:
+        await linked.link.run()
+    assert len(str(refused.value)) < 1000
+
+
+async def test_nonsense_is_not_repeated_at_length(running: Linked, monkeypatch: pytest.MonkeyPatch) -> None:
+    with structlog.testing.capture_logs() as logs:
+        monkeypatch.setattr(running.link, "_log", structlog.get_logger())
+        (await running.agent.connections.get()).write(frames.encode({"type": "x" * 100_000}))
+        await running.until(LinkState.LOST)
+    assert max(len(str(line)) for line in logs) < 1000
+
+
+async def test_while_nobody_listens_the_link_keeps_trying(linked: Linked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "_FIRST_RETRY", 0.01)
+    monkeypatch.setattr(link, "_LAST_RETRY", 0.02)
+    port, linked.link._port = linked.link._port, 1
+    task = asyncio.create_task(linked.link.run())
+    await linked.until(LinkState.LOST)
+    linked.link._port = port
+    await linked.until(LinkState.CONNECTED)
+    task.cancel()
+
+
+async def test_a_state_is_told_once(running: Linked) -> None:
+    told = []
+    for _ in range(2):
+        (await running.agent.connections.get()).transport.abort()
+        told += [await running.states.get(), await running.states.get()]
+    assert told == [LinkState.CONNECTED, LinkState.LOST] * 2
 
 
 async def test_a_request_that_was_begun_is_carried_out_though_the_guest_goes(running: Linked) -> None:
