@@ -18,6 +18,7 @@ RelayHandler = Callable[[RelayRequest], Awaitable[RelayReply]]
 CurrentPod = Callable[[], KubeObject | None]
 BeforeDelete = Callable[[PodIdentity], Awaitable[None]]
 
+_WORDS = 300  # characters
 _CODES: dict[type[KubeError], int] = {KubeNotFound: 404, KubeConflict: 409, KubeForbidden: 403, KubeUnavailable: 503}
 
 
@@ -59,8 +60,9 @@ class RelayController:
                 relay.check_size(request)
                 return RelayReply(200, await self._carry_out(request, pod, identity, address, before_delete))
             except RelayRefused as error:
-                log.warning("refused a guest", verb=request.verb, reason=str(error))
-                return relay.refusal(str(error))
+                reason = str(error)[:_WORDS]  # the guest's own are among them
+                log.warning("refused a guest", verb=request.verb[:_WORDS], reason=reason)
+                return relay.refusal(reason)
             except KubeError as error:
                 return _from_error(error)
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import structlog
 
 from provider import relay
 from provider.errors import KubeConflict, KubeError, KubeForbidden, KubeNotFound, KubeUnavailable
@@ -135,6 +136,24 @@ async def test_what_is_too_large_or_too_deep_is_not_even_looked_at() -> None:
     for body in ({"x": "y" * relay.BODY_LIMIT}, deep):
         assert (await ask(kube, make_request("patchStatus", body), make_pod())).code == 403
     assert kube.done == []
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        RelayRequest("x" * 100_000, "default", "web", STRATEGIC_MERGE, {}),
+        RelayRequest("patchStatus", "default", "x" * 100_000, STRATEGIC_MERGE, {}),
+        RelayRequest("patchStatus", "default", "web", "x" * 100_000, {}),
+        RelayRequest("patchStatus", "default", "web", STRATEGIC_MERGE, {"status": {"phase": "x" * 100_000}}),
+        RelayRequest("createToken", "default", "x" * 100_000, STRATEGIC_MERGE, {}),
+    ],
+)
+async def test_what_a_guest_said_is_not_repeated_at_length(request_: RelayRequest) -> None:
+    with structlog.testing.capture_logs() as logs:
+        reply = await ask(Kube(), request_, make_pod())
+    assert reply.code == 403
+    assert len(str(reply.object)) < 1000
+    assert [len(str(line)) < 1000 for line in logs] == [True]
 
 
 async def test_the_pod_is_judged_as_it_is_now() -> None:
