@@ -56,8 +56,12 @@ def load(secret: Mapping[str, str], now: datetime.datetime) -> ClientCredentials
         ca_key = serialization.load_pem_private_key(secret[CA_KEY].encode(), password=None)
     except KeyError as error:
         raise ValueError(f"the key {error} is missing") from error
+    except TypeError as error:
+        raise ValueError(f"{CA_KEY} is encrypted") from error
     if not isinstance(ca_key, ec.EllipticCurvePrivateKey):
         raise ValueError(f"{CA_KEY} is no elliptic-curve key")
+    if ca.public_key() != ca_key.public_key():
+        raise ValueError(f"{CA_KEY} is not the key of {CA_CERTIFICATE}")
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "virtual-kubelet-vch")])
     certificate = (
