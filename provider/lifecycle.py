@@ -85,6 +85,7 @@ class Facts:
     link: Link = Link.NONE
     fed: bool = False  # this process has fed it: containers may have run
     predecessor_on: bool = False  # the VM of an older Pod of the same name still runs
+    address_taken: bool = False  # another VM has its address
     vm_since: float = 0.0  # the VM is as it is (power state) since
     cloned_at: float | None = None  # a clone of ours ended well
     deleted_at: float | None = None  # the deletion was first seen
@@ -269,6 +270,8 @@ def _with_vm(facts: Facts, pod: PodFacts, vm: PodVM) -> Step:
 
 
 def _unpinned(facts: Facts, vm: PodVM) -> Step:
+    if facts.address_taken:
+        return Replace(vm, f"its address {vm.address} is another VM's too")
     if vm.report is None:
         overdue = facts.vm_since + facts.report_timeout
         if facts.now < overdue:

@@ -119,6 +119,14 @@ def test_of_two_vms_of_one_pod_the_pinned_one_is_the_vm_and_else_the_first() -> 
     assert (seen(inventory), inventory.duplicates(UID)) == (first, [])
 
 
+def test_of_two_vms_with_one_address_the_one_that_was_fed_may_keep_it_and_else_the_first() -> None:
+    first, second = make_vm("vm-1"), make_vm("vm-2", uid=OTHER)
+    inventory = make_inventory(first, second, make_vm("vm-3", uid="e" + UID[1:], address="10.0.0.6"))
+    assert [inventory.address_taken(vm) for vm in inventory.vms()] == [False, True, False]
+    inventory.apply(Appeared(make_vm("vm-2", uid=OTHER, pin="sha256:ab")), 1.0)
+    assert [inventory.address_taken(vm) for vm in inventory.vms()] == [True, False, False]
+
+
 @pytest.mark.parametrize(
     ("state", "runs"), [(PowerState.ON, True), (PowerState.SUSPENDED, True), (PowerState.OFF, False)]
 )

@@ -124,6 +124,12 @@ def test_a_pod_whose_vm_is_gone_fails_once_something_was_fed_to_it() -> None:
     assert isinstance(next_step(make_facts(pod=STARTED, plan=None)), Lose), "whatever the class is"
 
 
+def test_a_vm_whose_address_another_one_has_is_replaced_before_it_is_used() -> None:
+    for vm in (FRESH, REPORTED):
+        assert isinstance(next_step(make_facts(vm=vm, address_taken=True)), Replace)
+    assert next_step(make_facts(vm=PINNED, address_taken=True)) == Serve(PINNED)
+
+
 def test_the_first_fingerprint_is_pinned_and_no_other() -> None:
     assert next_step(make_facts(vm=REPORTED)) == Pin(REPORTED, "sha256:ab")
     other = make_vm(report=make_report(fingerprint="sha256:cd"), pin="sha256:ab")

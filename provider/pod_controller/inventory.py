@@ -82,6 +82,13 @@ class Inventory:
         """In use, whosever VMs they are."""
         return {vm.address for vm in (*self.vms(), *self._foreign.values()) if vm.address}
 
+    def address_taken(self, vm: PodVM) -> bool:
+        """Another of our VMs has its address with a better right: it was fed, or else seen before. A clone can outlive
+        the process that asked for it, and the next one knows its address only when it appears."""
+        sharing = [each for each in self.vms() if vm.address and each.address == vm.address]
+        first = next((each for each in sharing if each.pin), sharing[0] if sharing else vm)
+        return first.moref != vm.moref
+
     def destroyed(self, moref: str) -> None:
         """We have destroyed it; do not wait for the watch to say so."""
         if moref in self._seen:

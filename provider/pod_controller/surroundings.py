@@ -73,7 +73,7 @@ class Surroundings:
     link: LinkFactory
     clock: Clock
     report_timeout: float
-    reserved: dict[str, str] = field(default_factory=dict)  # address by pod UID, from before the clone to the end
+    reserved: dict[str, str] = field(default_factory=dict)  # address by pod UID, from before the clone to the VM's end
 
     def vm_class(self) -> PodVMClass | None:
         """Usable size of the next clone's VM; None while the parent is not known."""
@@ -86,12 +86,12 @@ class Surroundings:
         )
 
     def reserve(self, uid: str) -> str:
-        """The address for a Pod's VM, the same at every attempt. Raises AddressesExhausted."""
+        """The address for a Pod's VM, the same until there is one. Raises AddressesExhausted."""
         if uid not in self.reserved:
             used = self.inventory.addresses() | set(self.reserved.values())
             self.reserved[uid] = self.pool.lowest_free(used)
         return self.reserved[uid]
 
     def release(self, uid: str) -> None:
-        """The Pod has no VM and will have none."""
+        """The Pod has no VM, and none is being cloned."""
         self.reserved.pop(uid, None)

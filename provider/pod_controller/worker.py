@@ -97,6 +97,7 @@ class PodWorker:
             link=link,
             fed=self._fed,
             predecessor_on=bool(here.inventory.running_namesakes(self.namespace, self.name, self.uid)),
+            address_taken=vm is not None and vm.pin is None and here.inventory.address_taken(vm),
             vm_since=seen.since if seen else 0.0,
             cloned_at=self._cloned_at,
             deleted_at=self._deleted_at,
@@ -303,6 +304,7 @@ class PodWorker:
         await self._here.vsphere.power_off(vm.moref)
         await self._here.vsphere.destroy(vm.moref)
         self._here.inventory.destroyed(vm.moref)
+        self._here.release(self.uid)
         self._fed = False
         self._cloned_at = None
         self._log.info("vm destroyed", vm=vm.name, moref=vm.moref)

@@ -28,7 +28,7 @@ class FakePods:
         self.before_removal: Callable[[KubeObject], None] = lambda pod: None
         self.broken_promises: list[str] = []
         self._done = done
-        self._errors: dict[str, list[errors.KubeError]] = {}
+        self.errors: dict[str, list[errors.KubeError]] = {}
         self._version = 10
         self._uids = 0
         self._hidden: set[str] = set()
@@ -67,7 +67,7 @@ class FakePods:
         self._hidden.add(self.stored[name]["metadata"]["uid"])
 
     def fail(self, call: str, *found: errors.KubeError) -> None:
-        self._errors.setdefault(call, []).extend(found)
+        self.errors.setdefault(call, []).extend(found)
 
     def status(self, name: str = "web") -> KubeObject:
         return dict(self.stored[name]["status"])
@@ -117,8 +117,8 @@ class FakePods:
     def _begin(self, call: str, what: str) -> None:
         if call not in ("get_pod", "list_pods"):
             self._done.append((call, what))
-        if self._errors.get(call):
-            raise self._errors[call].pop(0)
+        if self.errors.get(call):
+            raise self.errors[call].pop(0)
 
     def _found(self, name: str, uid: str) -> KubeObject:
         pod = self.stored.get(name)

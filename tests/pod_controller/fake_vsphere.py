@@ -133,6 +133,7 @@ class FakeVSphere:
         self._begin("pin", moref)
         if moref not in self.vms:
             raise errors.VMGone(moref)
+        self._check_promises(self.vms[moref])
         self.change(moref, pin=fingerprint)
         self._end("pin")
 
@@ -166,17 +167,22 @@ class FakeVSphere:
     def _make(self, moref: str, request: CloneRequest) -> None:
         vm = guestinfo.decode_pod_vm(moref, request.name, PowerState.ON, request.extra_config)
         assert vm is not None
+        self.vms[moref] = vm
+        self._tell_later(moref)
+        if self.behaviour.agents_report:
+            self._later(BOOT_SECONDS, lambda: self._report(moref))
+
+    def _check_promises(self, vm: PodVM) -> None:
+        """From the pin on containers may run."""
         for other in self.running():
+            if other.pin is None or other.moref == vm.moref:
+                continue
             if other.identity.uid == vm.identity.uid:
                 self.broken_promises.append(f"two VMs of Pod {vm.identity.uid}")
             elif (other.identity.namespace, other.identity.name) == (vm.identity.namespace, vm.identity.name):
                 self.broken_promises.append(f"two Pods named {vm.identity.name} may run")
             if other.address == vm.address:
-                self.broken_promises.append(f"the address {vm.address} is used twice")
-        self.vms[moref] = vm
-        self._tell_later(moref)
-        if self.behaviour.agents_report:
-            self._later(BOOT_SECONDS, lambda: self._report(moref))
+                self.broken_promises.append(f"two Pods have the address {vm.address}")
 
     def _report(self, moref: str) -> None:
         """The agent has thawed."""

@@ -38,6 +38,18 @@ async def test_a_restart_at_any_moment_of_a_start_leads_to_one_vm(world: World, 
     assert world.pods.phase() == "Running"
 
 
+async def test_clones_that_outlive_the_process_cost_no_pod_its_address(world: World) -> None:
+    names = [f"web-{number}" for number in range(8)]
+    for name in names:
+        world.pods.create(name)
+    await world.passes(0.25)
+    await world.stop()
+    world.pods.delete("web-0", grace=0)
+    world.start()
+    await world.until(lambda: all(world.pods.phase(name) == "Running" for name in names[1:]), within=300)
+    assert len({vm.address for vm in world.vsphere.running() if vm.pin}) == len(names) - 1
+
+
 @pytest.mark.parametrize("after", [0.05, 0.5, 1.5, 2.2, 2.4, 2.6])
 async def test_a_restart_at_any_moment_of_an_end_leaves_nothing(world: World, after: float) -> None:
     await world.run_pod()
