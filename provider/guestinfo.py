@@ -120,6 +120,6 @@ def decode_report(text: str, clone_id: str) -> GuestReport | None:
             port=int(raw["port"]),
             message=str(raw.get("message", ""))[:512],
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
     return report if report.clone_id == clone_id else None
