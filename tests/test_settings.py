@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from provider import cli
+from provider.settings import Settings
 
 CERTIFICATES = ["--kubelet-certificate", "/c.pem", "--kubelet-key", "/k.pem"]
 
@@ -37,3 +38,33 @@ def test_what_cannot_be_used_is_named(flag: str, value: str) -> None:
 def test_certificates_that_are_not_there_end_the_program_with_a_word(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(CERTIFICATES) == cli.USAGE
     assert "--kubelet-certificate" in capsys.readouterr().err
+
+
+def test_everything_may_come_from_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VCH_KUBELET_CERTIFICATE", "/c.pem")
+    monkeypatch.setenv("VCH_KUBELET_KEY", "/k.pem")
+    monkeypatch.setenv("VCH_GUEST_REPORT_TIMEOUT", "60")
+    settings = cli.parse([])
+    assert (settings.kubelet_certificate, settings.guest_report_timeout) == (Path("/c.pem"), 60.0)
+
+
+def test_what_is_not_said_has_a_default() -> None:
+    settings = cli.parse(CERTIFICATES)
+    assert (settings.namespace, settings.kubelet_port, settings.vchs) == ("vch-system", 10250, frozenset())
+    assert (settings.log_format, settings.metrics_address, settings.kubeconfig) == ("json", "", None)
+
+
+def test_every_setting_is_a_flag_with_a_description(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.parse(["--help"])
+    told = capsys.readouterr().out
+    assert ended.value.code == 0
+    for name, field in Settings.model_fields.items():
+        assert f"--{name.replace('_', '-')}" in told
+        assert field.description
+
+
+def test_an_unknown_flag_ends_the_program() -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.parse([*CERTIFICATES, "--nonsense", "1"])
+    assert ended.value.code == cli.USAGE
