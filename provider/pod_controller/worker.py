@@ -38,6 +38,7 @@ class PodWorker:
         self.namespace = namespace
         self.name = name
         self.pod: KubeObject | None = None
+        self._gone = False
         self.guest: Guest | None = None
         self._here = surroundings
         self._log = structlog.get_logger(pod=f"{namespace}/{name}", uid=uid)
@@ -58,8 +59,8 @@ class PodWorker:
 
     def see(self, pod: KubeObject) -> None:
         """The Pod as it is now; older states are ignored."""
-        if not pod_status.newer(self.pod, pod):
-            return
+        if self._gone or not pod_status.newer(self.pod, pod):
+            return  # a UID is never used again: what is told of it after its end is old
         self.pod = pod
         if pod["metadata"].get("deletionTimestamp") and self._deleted_at is None:
             self._deleted_at = self._here.clock.monotonic()
@@ -69,6 +70,7 @@ class PodWorker:
 
     def gone(self) -> None:
         """The object does not exist any more."""
+        self._gone = True
         self.pod = None
         self.wake()
 
@@ -287,7 +289,7 @@ class PodWorker:
         try:
             await self._here.pods.delete_pod(self.namespace, self.name, self.uid, 0)
         except (errors.KubeNotFound, errors.KubeConflict):
-            self.pod = None
+            self.gone()
             return
         self._delete_sent_at = self._here.clock.monotonic()
 

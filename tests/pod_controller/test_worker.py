@@ -387,3 +387,13 @@ async def test_a_final_delete_that_fails_is_sent_again(world: World) -> None:
     world.pods.fail("delete", *[errors.KubeUnavailable("down", code=503)] * 3)
     world.pods.delete(grace=1)
     await world.until(lambda: world.pods.phase() == "gone", within=120)
+
+
+async def test_late_news_of_a_pod_that_is_gone_does_not_bring_it_back(world: World) -> None:
+    await world.run_pod()
+    late = world.pods.stored["web"]
+    worker = world.controller.find("default", "web", None)
+    assert worker is not None
+    worker.gone()
+    worker.see({**late, "metadata": {**late["metadata"], "resourceVersion": "999999"}})
+    assert worker.pod is None
