@@ -49,8 +49,8 @@ class Simulator:
         self.server = ready["url"].split("/")[2]
 
     def stop(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        self.process.terminate()  # it removes its files then
+        self.process.wait(30)
 
     def post(self, path: str, body: Any) -> None:
         request = urllib.request.Request(self.control + path, data=json.dumps(body).encode(), method="POST")
