@@ -14,8 +14,9 @@ from pathlib import Path
 from e2e.lab import cache, progress
 
 SUITE = "bookworm"
-MIRROR = os.environ.get("VCH_DEBIAN_MIRROR", "http://deb.debian.org/debian")
-SECURITY_MIRROR = os.environ.get("VCH_DEBIAN_SECURITY_MIRROR", "http://security.debian.org/debian-security")
+MIRROR = os.environ.get("VCH_DEBIAN_MIRROR", "")
+SECURITY_MIRROR = os.environ.get("VCH_DEBIAN_SECURITY_MIRROR", "")
+"""Mirrors to use instead of Debian's own, which mmdebstrap knows, updates and security fixes included."""
 PACKAGES = ("ca-certificates", "containerd", "containernetworking-plugins", "openssl", "python3", "runc", "systemd")
 KERNEL = "linux-image-cloud-amd64"
 EPOCH = "1700000000"
@@ -85,15 +86,26 @@ def _build(folder: Path) -> None:
                 *("--aptopt=Apt::Install-Recommends false", "--aptopt=APT::Sandbox::User root"),
                 *(f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED),
                 *(f'--customize-hook=sh {shlex.quote(str(hook))} "$1"', SUITE, base.tar),
-                f"deb {MIRROR} {SUITE} main",
-                f"deb {MIRROR} {SUITE}-updates main",
-                f"deb {SECURITY_MIRROR} {SUITE}-security main",
+                *_sources(),
             ],
             SOURCE_DATE_EPOCH=EPOCH,
             MMDEBSTRAP_VCH_FOLDER=str(folder),
         )
     hook.unlink()
     _unpack_kernel(base)
+
+
+def _sources() -> list[str]:
+    """Lines for apt's sources.list; none: mmdebstrap's own. Raises BuildFailed."""
+    if not MIRROR and not SECURITY_MIRROR:
+        return []
+    if not MIRROR or not SECURITY_MIRROR:
+        raise BuildFailed("VCH_DEBIAN_MIRROR and VCH_DEBIAN_SECURITY_MIRROR: give both or neither")
+    return [
+        f"deb {MIRROR} {SUITE} main",
+        f"deb {MIRROR} {SUITE}-updates main",
+        f"deb {SECURITY_MIRROR} {SUITE}-security main",
+    ]
 
 
 def _unpack_kernel(base: Base) -> None:
