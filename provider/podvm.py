@@ -63,6 +63,16 @@ class CloneRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class CloneOrigin:
+    """What a pod VM was cloned from: written on it, since the parent may be gone."""
+
+    parent_id: str
+    image: str
+    vm_class: str
+    namespace: str = ""  # whose Pods may share the parent's memory; empty: all of the VCH's
+
+
+@dataclass(frozen=True, slots=True)
 class PodVM:
     """A pod VM as vSphere shows it, read from leaf property paths only."""
 
