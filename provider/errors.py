@@ -6,7 +6,9 @@ library's error chained as the cause.
     ProviderError
     ├── UnsupportedPod             terminal: the Pod is refused before a VM exists
     │   └── ExceedsVMClass
+    ├── OutOfResource              terminal: the virtual node is full
     ├── AddressesExhausted
+    ├── NoParentReady              the Pod waits for a parent to be made
     ├── ConfigurationError         the VCH, or what it refers to, is not as it should be
     │   ├── InvalidSpec
     │   ├── SecretNotFound
@@ -68,6 +70,30 @@ class ExceedsVMClass(UnsupportedPod):
     """The Pod wants more CPU or memory than the VM class has."""
 
     reason = "ExceedsVMClass"
+
+
+class OutOfResource(ProviderError):
+    """The Pod does not fit beside those that are admitted. `reason` is the kubelet's: OutOfcpu, OutOfmemory, OutOfpods.
+
+    Words: the kubelet's `InsufficientResourceError` (pkg/kubelet/lifecycle/predicate.go).
+    """
+
+    reason = "OutOfResource"
+    retry_after = None
+
+    def __init__(self, resource: str, requested: int, used: int, capacity: int) -> None:
+        super().__init__(
+            f"Node didn't have enough resource: {resource}, requested: {requested}, used: {used}, capacity: {capacity}"
+        )
+        self.resource = resource
+        self.reason = f"OutOf{resource}"  # type: ignore[misc]
+
+
+class NoParentReady(ProviderError):
+    """No parent can be cloned from for this Pod now; tried again when one becomes ready."""
+
+    reason = "NoParentReady"
+    retry_after = 2.0
 
 
 class AddressesExhausted(ProviderError):
