@@ -9,6 +9,8 @@ library's error chained as the cause.
     ├── OutOfResource              terminal: the virtual node is full
     ├── AddressesExhausted
     ├── NoParentReady              the Pod waits for a parent to be made
+    ├── ImagePending               a PodVMImage's template is being looked for or brought in
+    ├── ParentFailed
     ├── ConfigurationError         the VCH, or what it refers to, is not as it should be
     │   ├── InvalidSpec
     │   ├── SecretNotFound
@@ -94,6 +96,19 @@ class NoParentReady(ProviderError):
 
     reason = "NoParentReady"
     retry_after = 2.0
+
+
+class ImagePending(ProviderError):
+    """Not known yet; becomes known, or another error, by itself."""
+
+    reason = "ImagePending"
+
+
+class ParentFailed(ProviderError):
+    """A parent could not be prepared: its agent said why, or did not freeze in time."""
+
+    reason = "ParentFailed"
+    retry_after = 10.0
 
 
 class AddressesExhausted(ProviderError):

@@ -18,6 +18,8 @@ POD_START = Histogram(
 )
 STEP_FAILURES = Counter("vch_step_failures_total", "Steps of a pod VM's life that failed", ["step", "reason"])
 POD_VMS = Gauge("vch_pod_vms", "Pod VMs in the inventory", ["node"])
+PARENTS = Gauge("vch_parents", "Parents that the VCH wants, and those that can be cloned", ["node", "state"])
+STANDBY = Counter("vch_standby_total", "Pods that a standby clone was there for (hit), or was not (miss)", ["node", "result"])
 DANGLING = Counter("vch_dangling_vms_destroyed_total", "Pod VMs without a Pod that were destroyed", ["node"])
 BRAKES = Counter("vch_mass_destroy_brakes_total", "Times that destroying many VMs at once was put off", ["node"])
 
