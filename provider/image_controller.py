@@ -70,7 +70,7 @@ class ImageController:
                 if at != _key(spec):
                     continue
             made[name] = Image(
-                name, source, spec.fork.from_ if spec.fork else "", parent_message.merged(common, setup_of(spec))
+                name, source, spec.fork.base if spec.fork else "", parent_message.merged(common, setup_of(spec))
             )
         for name in self._used_with_bases():
             if name in self._failures:
@@ -132,7 +132,7 @@ class ImageController:
             while name and name not in names:
                 names[name] = None
                 spec = known.get(name)
-                name = spec.fork.from_ if spec is not None and spec.fork else ""
+                name = spec.fork.base if spec is not None and spec.fork else ""
         return list(names)
 
 
@@ -140,7 +140,7 @@ def setup_of(spec: PodVMImageSpec) -> dict[str, Any]:
     """The image's part of what a parent's agent is told."""
     setup: dict[str, Any] = {"preloadImages": list(spec.preload_images)} if spec.preload_images else {}
     if spec.fork is not None:
-        fork = spec.fork.model_dump(by_alias=True, exclude={"from_"}, exclude_defaults=True)
+        fork = spec.fork.model_dump(by_alias=True, exclude={"base"}, exclude_defaults=True)
         setup |= {key: value for key, value in fork.items() if value}
     return setup
 

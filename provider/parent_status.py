@@ -43,7 +43,7 @@ def parent_object(
         },
         "spec": {
             "vch": metadata["name"],
-            "host": own.name if own else key.host,
+            "host": key.host,
             "class": key.vm_class,
             "image": key.image,
             "namespace": key.namespace,

@@ -8,5 +8,6 @@ from `placement`.
 from provider.parent_controller.controller import ParentController, Wants
 from provider.parent_controller.inventory import ParentInventory
 from provider.parent_controller.mirror import ParentMirror
+from provider.parent_controller.placing import Placing
 
-__all__ = ["ParentController", "ParentInventory", "ParentMirror", "Wants"]
+__all__ = ["ParentController", "ParentInventory", "ParentMirror", "Placing", "Wants"]
