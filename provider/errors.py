@@ -38,6 +38,7 @@ library's error chained as the cause.
     │   └── GuestRefused
     └── KubeError
         ├── KubeUnavailable
+        │   └── LeaseLost
         ├── KubeNotFound
         ├── KubeConflict
         └── KubeForbidden
@@ -298,6 +299,16 @@ class KubeUnavailable(KubeError):
     """No answer, 429 or 5xx."""
 
     reason = "KubeUnavailable"
+
+
+class LeaseLost(KubeUnavailable):
+    """This replica does not hold the VCH's Lease (any more): nothing was sent. Another one takes over.
+
+    For a guest that relays a write, and for whoever waits, it is as if the API server were away for a moment; it is
+    raised before writes to vCenter as well.
+    """
+
+    reason = "LeaseLost"
 
 
 class KubeNotFound(KubeError):

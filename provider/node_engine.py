@@ -87,7 +87,14 @@ class NodeEngine:
         objects, spec = self._process.objects, self._spec.v_center
         username, password = await vcenter_access.login(objects, spec)
         ca_pem = await vcenter_access.ca_bundle(objects, spec)
-        vc = await vcenter.connect(spec.server, username, password, thumbprint=spec.thumbprint, ca_pem=ca_pem)
+        vc = await vcenter.connect(
+            spec.server,
+            username,
+            password,
+            thumbprint=spec.thumbprint,
+            ca_pem=ca_pem,
+            fence=self._process.fence.check,
+        )
         try:
             about = await vc.about()
         except BaseException:

@@ -9,7 +9,7 @@ from provider.guest import credentials
 from provider.guest.credentials import ClientCredentials
 from provider.kube.client import KubeObject
 from provider.kube.operator_objects import OperatorObjects
-from provider.vch import VCenter
+from provider.vch import VCenter, reference
 
 
 async def login(objects: OperatorObjects, spec: VCenter) -> tuple[str, str]:
@@ -50,7 +50,7 @@ async def guest_credentials(objects: OperatorObjects, vch: KubeObject, clock: Cl
     if data is None:
         fresh = credentials.new_ca(vch["metadata"]["name"], clock.now())
         try:
-            await objects.create_secret(name, fresh, _owner(vch))
+            await objects.create_secret(name, fresh, reference(vch))
             data = fresh
         except errors.KubeConflict:  # another process was faster: its CA counts
             data = await objects.get_secret(name) or {}
@@ -58,12 +58,3 @@ async def guest_credentials(objects: OperatorObjects, vch: KubeObject, clock: Cl
         return credentials.load(data, clock.now())
     except ValueError as error:
         raise errors.SecretInvalid(f"Secret {name!r} in namespace {objects.namespace!r}: {error}") from error
-
-
-def _owner(vch: KubeObject) -> KubeObject:
-    return {
-        "apiVersion": vch["apiVersion"],
-        "kind": vch["kind"],
-        "name": vch["metadata"]["name"],
-        "uid": vch["metadata"]["uid"],
-    }

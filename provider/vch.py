@@ -5,7 +5,7 @@ both together. Rules that span fields are CEL rules in `crd`; the API server enf
 """
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -14,6 +14,8 @@ GROUP = "vch.dev"
 VERSION = "v1alpha1"
 PLURAL = "virtualcontainerhosts"
 TAINT_KEY = "virtual-kubelet.io/provider"
+
+KubeObject = dict[str, Any]
 
 Name = Annotated[str, Field(min_length=1, max_length=253)]
 InventoryName = Annotated[str, Field(min_length=1, max_length=1024)]
@@ -149,3 +151,13 @@ class ConditionType(StrEnum):
     KUBELET_SERVING = "KubeletServing"
     NODE_REGISTERED = "NodeRegistered"
     READY = "Ready"
+
+
+def reference(vch: KubeObject) -> KubeObject:
+    """An owner reference to a VirtualContainerHost: what carries it goes with the VCH."""
+    return {
+        "apiVersion": vch["apiVersion"],
+        "kind": vch["kind"],
+        "name": vch["metadata"]["name"],
+        "uid": vch["metadata"]["uid"],
+    }

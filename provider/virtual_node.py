@@ -31,7 +31,7 @@ _DRAIN_LOOK = 2.0
 
 
 class VirtualNode:
-    """Runs one VCH. `vch` is the object as the API server has it."""
+    """Runs one VCH. `vch` is the object as the API server has it, `process` is under the fence of its Lease."""
 
     def __init__(self, process: Process, vch: KubeObject) -> None:
         self.name: str = vch["metadata"]["name"]
@@ -54,6 +54,7 @@ class VirtualNode:
 
     async def run(self) -> None:
         """Until cancelled; Pods, VMs and the Node stay as they are then."""
+        await self._hold_vch()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._node.run(), name=f"heartbeat of {self.name}")
             group.create_task(self._serve_kubelet_api(), name=f"kubelet API of {self.name}")
@@ -61,7 +62,7 @@ class VirtualNode:
             group.create_task(self._keep_status(), name=f"status of {self.name}")
 
     async def drain(self) -> None:
-        """The end of the virtual node: its Pods end with their grace, then the Node goes."""
+        """Before the end of the virtual node: its Pods end with their grace. Returns when no Pod and no VM is left."""
         self._log.info("draining the virtual node")
         await self._node.cordon()
         pods = PodWrites(self._process.client)
@@ -73,8 +74,22 @@ class VirtualNode:
             if not listed and self._without_vms():
                 break
             await asyncio.sleep(_DRAIN_LOOK)
+
+    async def remove(self) -> None:
+        """The end, after `drain`, when nothing would make the Node anew: it goes, and so may the VCH."""
         await self._node.remove()
+        await self._process.objects.let_vch_go(self.name, self._vch["metadata"]["uid"])
         self._log.info("virtual node removed")
+
+    async def _hold_vch(self) -> None:
+        """The finalizer comes before anything that would be left behind without it."""
+        backoff = Backoff()
+        while True:
+            try:
+                return await self._process.objects.hold_vch(self.name, self._vch["metadata"]["uid"])
+            except errors.KubeError as error:
+                self._log.warning("no finalizer yet", reason=error.reason, error=str(error))
+                await asyncio.sleep(min(backoff.failed(error, 0.0), _LONGEST_RETRY))
 
     def _without_vms(self) -> bool:
         """vCenter shows none, or there cannot be any, since nothing could be cloned yet. A vCenter that does not answer
@@ -146,7 +161,8 @@ class VirtualNode:
 
     async def _serve_kubelet_api(self) -> None:
         kind = ConditionType.KUBELET_SERVING
-        address, port = self._spec.node.address, self._process.kubelet_port
+        address, port = self._process.kubelet_bind or self._spec.node.address, self._process.kubelet_port
+        setting = "VCH_KUBELET_BIND" if self._process.kubelet_bind else "spec.node.address"
         clock = self._process.clock
         while True:
             reviews = Reviews(self._process.client)
@@ -168,7 +184,7 @@ class VirtualNode:
                 await serving
             except OSError as error:
                 failure = errors.AddressNotServed(
-                    f"spec.node.address: cannot listen on {address}:{port}: {error.strerror or error}"
+                    f"{setting}: cannot listen on {address}:{port}: {error.strerror or error}"
                 )
                 self._log.warning("kubelet API is not served", reason=failure.reason, error=str(failure))
                 self._become(self._status.failed(kind, failure, clock.now()))

@@ -54,11 +54,21 @@ class Endpoint:
         return urlsplit(f"//{self.server}").port or 443
 
 
-class Session:
-    """One login. `threads` calls at a time; `timeout` seconds for each."""
+def unfenced() -> None:
+    """The fence of a session that writes whenever it is asked to."""
 
-    def __init__(self, endpoint: Endpoint, *, threads: int, timeout: float) -> None:
+
+class Session:
+    """One login. `threads` calls at a time; `timeout` seconds for each.
+
+    `fence` is called in the thread immediately before each call that changes something; what it raises ends the call.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, *, threads: int, timeout: float, fence: Callable[[], None] = unfenced
+    ) -> None:
         self.endpoint = endpoint
+        self._fence = fence
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix=f"vcenter-{endpoint.host}")
         self._stub = _stub(endpoint, pool=threads, timeout=timeout)
         self._login_lock = asyncio.Lock()
@@ -110,6 +120,8 @@ class Session:
             raise VCenterUnreachable("the connection to vCenter is closed") from error
 
     def _observed(self, method: str, work: Callable[[], T]) -> T:
+        if method.endswith("_Task"):
+            self._fence()
         started = time.monotonic()
         try:
             result = work()

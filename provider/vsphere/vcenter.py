@@ -16,7 +16,7 @@ from provider.podvm import CloneRequest, InventoryEvent, Lost, Placement, Synced
 from provider.vsphere import configspec, placement
 from provider.vsphere.faults import moref
 from provider.vsphere.picture import Picture, TaskOutcome
-from provider.vsphere.session import Endpoint, Session
+from provider.vsphere.session import Endpoint, Session, unfenced
 from provider.vsphere.tasks import Tasks
 from provider.vsphere.watch import TIMEOUT, Watch, pause
 
@@ -29,11 +29,17 @@ _LAST_RETRY = 15.0
 
 
 async def connect(
-    server: str, username: str, password: str, *, thumbprint: str | None = None, ca_pem: str | None = None
+    server: str,
+    username: str,
+    password: str,
+    *,
+    thumbprint: str | None = None,
+    ca_pem: str | None = None,
+    fence: Callable[[], None] = unfenced,
 ) -> "VCenter":
-    """Logs in. Raises InvalidLogin, CertificateMismatch, VCenterUnreachable."""
+    """Logs in. `fence` is asked before each task. Raises InvalidLogin, CertificateMismatch, VCenterUnreachable."""
     endpoint = Endpoint(server, username, password, thumbprint, ca_pem)
-    session = Session(endpoint, threads=_CALLS_AT_ONCE, timeout=_CALL_TIMEOUT)
+    session = Session(endpoint, threads=_CALLS_AT_ONCE, timeout=_CALL_TIMEOUT, fence=fence)
     try:
         await session.login()
     except VSphereError:
