@@ -14,7 +14,9 @@ import structlog
 from pydantic import ValidationError
 
 from provider import __version__, errors, handlers, logs, metrics
+from provider.api import image, vm_class
 from provider.campaign import Replica
+from provider.catalog import Catalog
 from provider.clock import SystemClock
 from provider.fence import Fence
 from provider.fleet import Fleet
@@ -92,6 +94,7 @@ async def _run(client: KubeClient, settings: Settings, tls: ssl.SSLContext, keep
         report_timeout=settings.guest_report_timeout,
         clock=clock,
         keep_signals=keep_signals,
+        catalog=await _catalog(objects),
         fence=Fence("no virtual node", settings.terms, clock.monotonic),
     )
     fleet = Fleet(lambda vch, fence: VirtualNode(process.under(fence), vch), settings.vchs)
@@ -102,7 +105,7 @@ async def _run(client: KubeClient, settings: Settings, tls: ssl.SSLContext, keep
         async with asyncio.TaskGroup() as group:
             group.create_task(leases.run())
             group.create_task(
-                embedded.run(handlers.registry_of(fleet), embedded.settings(), client.configuration, keep_signals)
+                embedded.run(handlers.registry_of(fleet, process.catalog), embedded.settings(), client.configuration, keep_signals)
             )
     finally:
         await leases.close()
@@ -116,6 +119,20 @@ async def _cluster(objects: OperatorObjects) -> str:
             return await objects.cluster_uid()
         except errors.KubeUnavailable as error:
             log.warning("the API server does not answer", error=str(error))
+            await asyncio.sleep(_FIRST_ANSWER_RETRY)
+
+
+async def _catalog(objects: OperatorObjects) -> Catalog:
+    """Whole before any virtual node runs: what is not known yet must not look as if it had been deleted."""
+    catalog = Catalog()
+    while True:
+        try:
+            for plural in (vm_class.PLURAL, image.PLURAL):
+                for thing in await objects.list_ours(plural):
+                    catalog.see(thing)
+            return catalog
+        except errors.KubeError as error:
+            log.warning("classes and images cannot be listed", reason=error.reason, error=str(error))
             await asyncio.sleep(_FIRST_ANSWER_RETRY)
 
 

@@ -5,7 +5,7 @@ this only says which part asks which.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from provider import capacity, guestinfo, node, parent_slots, parent_status, quantity, standby_controller
@@ -14,10 +14,11 @@ from provider.admission import Admission
 from provider.api.vch import Sharing, VirtualContainerHostSpec
 from provider.capacity import Limits, Resources
 from provider.collector import Collector
+from provider.errors import ProviderError
 from provider.guest.credentials import ClientCredentials
 from provider.guest.link import GuestLink, LinkState
 from provider.image_controller import ImageController
-from provider.kube.client import KubeClient, KubeObject
+from provider.kube.client import KubeObject
 from provider.kube.events import EventRecorder
 from provider.kube.objects import ObjectWatches
 from provider.kube.parents import ParentObjects
@@ -25,14 +26,15 @@ from provider.kube.writes import PodWrites
 from provider.parent_controller import ParentController, ParentInventory, ParentMirror, Placing, Wants
 from provider.parent_controller.controller import Owner
 from provider.parent_slots import Demand, Slot
-from provider.parentvm import ParentKey, Placement
+from provider.parentvm import GuestFacts, ParentKey, Placement
 from provider.plan import Offer
 from provider.pod_controller import Inventory, PodController, Surroundings
 from provider.pod_controller.surroundings import Link, RelayHandler
-from provider.podvm import PodIdentity, PodVM, PowerState, VSphere
+from provider.podvm import Appeared, InventoryEvent, PodIdentity, PodVM, PowerState, Synced, Vanished, VSphere
 from provider.process import Process
 from provider.relay_controller import RelayController
 from provider.standby_controller import Standby, StandbyController, StandbyPorts
+from provider.vch_status import ParentCounts
 from provider.vm_class import VMClass
 
 
@@ -40,8 +42,7 @@ from provider.vm_class import VMClass
 class Given:
     """What the parts are made from."""
 
-    process: Process
-    client: KubeClient  # fenced by the VCH's Lease
+    process: Process  # under the fence of the VCH's Lease
     vch: KubeObject
     spec: VirtualContainerHostSpec
     vsphere: VSphere
@@ -57,6 +58,7 @@ class NodeParts:
 
     def __init__(self, given: Given, inventory: Inventory) -> None:
         self.given = given
+        self._retired = False
         self.inventory = inventory
         process, spec, clock = given.process, given.spec, given.process.clock
         self.name: str = given.vch["metadata"]["name"]
@@ -93,9 +95,9 @@ class NodeParts:
             clock,
             process.report_timeout,
         )
-        writes = PodWrites(given.client)
+        writes = PodWrites(process.client)
         self.events = EventRecorder(writes, self.name, clock)
-        self.objects = ObjectWatches(given.client, self.name)
+        self.objects = ObjectWatches(process.client, self.name)
         self.here = Surroundings(
             cluster=process.cluster,
             vch=self._uid,
@@ -119,7 +121,8 @@ class NodeParts:
         )
         self.pods = PodController(self.here, process.objects)
         self.collector = Collector(self.name, inventory, self.pods, writes, given.vsphere, clock)
-        self.mirror = ParentMirror(self.name, ParentObjects(given.client), self._parent_objects, clock)
+        self._ready: frozenset[str] = frozenset()
+        self.mirror = ParentMirror(self.name, ParentObjects(process.client), self._parent_objects, clock)
 
     # What the node offers.
 
@@ -144,6 +147,57 @@ class NodeParts:
             whole, parents=Resources(memory_bytes=held), overhead=books.overhead, ended=books.ended
         )
 
+    def inventory_changed(self, event: InventoryEvent) -> None:
+        """vSphere shows something new."""
+        now = self.given.process.clock.monotonic()
+        changed = self.parents.apply(event, now)
+        self.pods.inventory_changed(event)
+        if changed or isinstance(event, Synced):
+            self.parent_controller.inventory_changed(event)
+        if isinstance(event, Appeared | Vanished | Synced):
+            self.standby.wake()
+            self.given.on_change()
+
+    def parent_counts(self) -> ParentCounts:
+        """How many parents there are and should be, and what is said of those that are missing."""
+        controller = self.parent_controller
+        usable = [key for key in controller.slots if (host := self.parents.hosts.get(key.host)) and host.usable]
+        ready = {key for key in controller.slots if (found := controller.decisions.get(key)) and found.ready}
+        missing = {Demand(key.image, key.vm_class, key.namespace) for key in controller.slots}
+        missing -= {Demand(key.image, key.vm_class, key.namespace) for key in ready}
+        return ParentCounts(
+            desired=len(usable),
+            ready=len(ready),
+            missing=tuple(controller.waits_for(demand) for demand in sorted(missing, key=str)),
+            failure=controller.failure(),
+            on_demand=not self.given.spec.parents.prewarm or self.given.spec.sharing is Sharing.NAMESPACE,
+            classes_missing=tuple(
+                name for name in self.given.spec.template.classes if name not in self.given.process.catalog.classes
+            ),
+        )
+
+    def image_error(self) -> ProviderError | None:
+        """Why an image of the VCH cannot be used; None if all can."""
+        try:
+            self._slots((), ())
+        except ProviderError as error:
+            return error
+        return None
+
+    def guest_facts(self) -> GuestFacts:
+        """What the guests of the default image are, and all images that any parent has."""
+        reports = [vm.report.guest for vm in self.parents.parents if vm.report is not None]
+        if not reports:
+            return GuestFacts()
+        images = {image.names: image for guest in reports for image in guest.images}
+        return replace(reports[0], images=tuple(images.values()))
+
+    def retire(self) -> None:
+        """Nothing is wanted any more: parents and standby clones go."""
+        self._retired = True
+        self.parent_controller.wake()
+        self.standby.wake()
+
     # What the parts ask of one another.
 
     def _concerns(self, host: str) -> bool:
@@ -163,6 +217,8 @@ class NodeParts:
         return list(dict.fromkeys((*self.given.spec.template.images, *own)))
 
     def _slots(self, hosts: Collection[str], demands: Collection[Demand]) -> Mapping[ParentKey, Slot]:
+        if self._retired:
+            return {}
         spec = self.given.spec
         return parent_slots.wanted(
             hosts=[host for host in hosts if self._concerns(host)],
@@ -175,7 +231,7 @@ class NodeParts:
         )
 
     def _standbys(self) -> Sequence[Standby]:
-        if self.given.spec.sharing is Sharing.NAMESPACE:
+        if self._retired or self.given.spec.sharing is Sharing.NAMESPACE:
             return ()  # nobody knows yet whose Pod it will be
         classes = self._classes()
         default = self.given.spec.template.images[0]
@@ -197,8 +253,13 @@ class NodeParts:
         self.given.on_change()
 
     def _parents_changed(self) -> None:
-        self.standby.wake()
-        self.pods.hurry()
+        decisions = self.parent_controller.decisions.values()
+        ready = frozenset(each.ready.moref for each in decisions if each.ready is not None)
+        if ready - self._ready:
+            self.pods.hurry()
+            self.standby.wake()
+        self._ready = ready
+        self.parent_controller.addresses_done()
         self.mirror.changed()
         self.given.on_change()
 

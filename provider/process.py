@@ -4,6 +4,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from provider.catalog import Catalog
 from provider.clock import Clock
 from provider.fence import Fence
 from provider.kube.client import KubeClient
@@ -23,6 +24,7 @@ class Process:
     report_timeout: float  # seconds
     clock: Clock
     keep_signals: Callable[[], None]  # takes the process' signals back from kopf
+    catalog: Catalog
     fence: Fence  # shut, but in what `under` returns
 
     def under(self, fence: Fence) -> "Process":

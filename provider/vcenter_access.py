@@ -31,16 +31,26 @@ async def login(objects: OperatorObjects, spec: VCenter) -> tuple[str, str]:
 
 async def ca_bundle(objects: OperatorObjects, spec: VCenter) -> str | None:
     """PEM certificates to verify vCenter with, None for the system's. Raises CABundleNotFound."""
-    ref = spec.ca_bundle_ref
-    if ref is None:
+    if spec.ca_bundle_ref is None:
         return None
+    return await _bundle(objects, spec.ca_bundle_ref, "spec.vCenter.caBundleRef")
+
+
+async def _bundle(objects: OperatorObjects, ref: CABundleRef, field: str) -> str:
     data = await (objects.get_secret(ref.name) if ref.kind == "Secret" else objects.get_config_map(ref.name))
     if data is None or not data.get(ref.key):
         raise errors.CABundleNotFound(
-            f"spec.vCenter.caBundleRef: {ref.kind} {ref.name!r} with the key {ref.key!r} does not exist in namespace "
+            f"{field}: {ref.kind} {ref.name!r} with the key {ref.key!r} does not exist in namespace "
             f"{objects.namespace!r}"
         )
     return data[ref.key]
+
+
+async def guests_ca_bundle(objects: OperatorObjects, spec: Registries) -> str | None:
+    """PEM certificates that guests are to trust besides their image's. Raises CABundleNotFound."""
+    if spec.ca_bundle_ref is None:
+        return None
+    return await _bundle(objects, spec.ca_bundle_ref, "spec.registries.caBundleRef")
 
 
 async def guest_credentials(objects: OperatorObjects, vch: KubeObject, clock: Clock) -> ClientCredentials:

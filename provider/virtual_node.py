@@ -11,6 +11,8 @@ from collections.abc import Callable
 import structlog
 
 from provider import errors
+from provider.api.conditions import ConditionType
+from provider.api.vch import DeletionPolicy, VirtualContainerHostSpec
 from provider.backoff import Backoff
 from provider.guest_directory import ControllersGuests
 from provider.kube.client import KubeObject
@@ -23,7 +25,6 @@ from provider.kubelet.server import KubeletServer
 from provider.node_controller import NodeController
 from provider.node_engine import NodeEngine
 from provider.process import Process
-from provider.vch import ConditionType, VirtualContainerHostSpec
 from provider.vch_status import VCHStatus, blame
 
 _LONGEST_RETRY = 30.0
@@ -42,6 +43,7 @@ class VirtualNode:
         self._status = VCHStatus.of_object(vch.get("status") or {})
         self._status_changed = asyncio.Event()
         self._engine: NodeEngine | None = None
+        self._retiring = False
         self._node = NodeController(
             self.name,
             self._spec,
@@ -62,15 +64,24 @@ class VirtualNode:
             group.create_task(self._keep_status(), name=f"status of {self.name}")
 
     async def drain(self) -> None:
-        """Before the end of the virtual node: its Pods end with their grace. Returns when no Pod and no VM is left."""
-        self._log.info("draining the virtual node")
+        """Before the end of the virtual node, as `spec.deletionPolicy` says.
+
+        Drain: its Pods end with their grace; Refuse: they are waited for; then parents and standby clones go. Orphan:
+        everything stays in vCenter as it is. Returns when that is done.
+        """
+        policy = self._spec.deletion_policy
+        self._log.info("the VirtualContainerHost is deleted", policy=policy.value)
+        if policy is DeletionPolicy.ORPHAN:
+            return
         await self._node.cordon()
         pods = PodWrites(self._process.client)
         while True:
             listed = await self._process.objects.list_pods(self.name)
-            for uid, (namespace, name) in listed.items():
-                with contextlib.suppress(errors.KubeNotFound, errors.KubeConflict):
-                    await pods.delete_pod(namespace, name, uid, None)
+            if policy is DeletionPolicy.DRAIN:
+                for uid, (namespace, name) in listed.items():
+                    with contextlib.suppress(errors.KubeNotFound, errors.KubeConflict):
+                        await pods.delete_pod(namespace, name, uid, None)
+            self._become(self._status.ending(policy is DeletionPolicy.REFUSE, len(listed)))
             if not listed and self._without_vms():
                 break
             await asyncio.sleep(_DRAIN_LOOK)
@@ -92,11 +103,15 @@ class VirtualNode:
                 await asyncio.sleep(min(backoff.failed(error, 0.0), _LONGEST_RETRY))
 
     def _without_vms(self) -> bool:
-        """vCenter shows none, or there cannot be any, since nothing could be cloned yet. A vCenter that does not answer
+        """vCenter shows none, or there cannot be any, since no name was ever resolved. A vCenter that does not answer
         is waited for: VMs that nobody knows of any more would run on for ever."""
         if self._status.first_ready is None:
             return True
-        return self._engine is not None and self._engine.empty()
+        if self._engine is None or self._engine.pods() != 0:
+            return False
+        self._retiring = True
+        self._engine.retire()
+        return self._engine.empty()
 
     # What the status is made of.
 
@@ -104,7 +119,7 @@ class VirtualNode:
         status = status.with_ready(self._process.clock.now())
         if status != self._status:
             self._status = status
-            self._node.report(status.health())
+            self._node.report(status.health(), status.offered())
             self._status_changed.set()
 
     def _node_written(self, error: errors.KubeError | None) -> None:
@@ -139,6 +154,8 @@ class VirtualNode:
         while True:
             engine = NodeEngine(self._process, self._vch, self._spec, self._guests, self._status_seen)
             self._engine = engine
+            if self._retiring:
+                engine.retire()
             began = clock.monotonic()
             try:
                 await engine.run()

@@ -91,6 +91,12 @@ class OperatorObjects:
         with contextlib.suppress(errors.KubeNotFound):
             await self._client.request("PATCH", target, body={"metadata": kept}, content_type=MERGE)
 
+    async def list_ours(self, plural: str) -> list[KubeObject]:
+        """All objects of a kind of ours. The API server leaves `kind` out of a list's items; it is put back."""
+        found = await self._client.request("GET", path(_API, plural))
+        kind = str(found["kind"]).removesuffix("List")
+        return [{**item, "kind": kind} for item in found.get("items") or ()]
+
     async def list_pods(self, node: str) -> dict[str, tuple[str, str]]:
         """UID → (namespace, name) of the Pods bound to a node; metadata alone is transferred."""
         query = {"fieldSelector": f"spec.nodeName={node}"}

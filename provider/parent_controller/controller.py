@@ -136,6 +136,10 @@ class ParentController:
         waiting = "; ".join(texts) or "no host is known yet"
         return f"no parent of image {demand.image} and class {demand.vm_class} is ready: {waiting}"
 
+    def failure(self) -> errors.ProviderError | None:
+        """The error of a parent that could not be made, if any is wanted and not ready."""
+        return next((self._failures[key] for key in self.slots if key in self._failures), None)
+
     @contextlib.contextmanager
     def lend(self, parent: ParentVM) -> Iterator[None]:
         """It is being cloned: it is not retired meanwhile."""
