@@ -4,7 +4,7 @@ from typing import Any
 
 from provider.lifecycle import Facts, PodFacts
 from provider.plan import PodPlan
-from provider.podvm import GuestPhase, GuestReport, Parent, PodIdentity, PodVM, PodVMClass, PowerState
+from provider.podvm import GuestPhase, GuestReport, PodIdentity, PodVM, PodVMClass, PowerState
 from provider.vch import VirtualContainerHostSpec
 
 UID = "0a1b2c3d-1111-2222-3333-444455556666"
@@ -63,12 +63,6 @@ def make_facts(**fields: Any) -> Facts:
 
 def make_class(cpu_millis: int = 2000, memory_bytes: int = GIB) -> PodVMClass:
     return PodVMClass(cpu_millis, memory_bytes)
-
-
-def make_parent(**fields: Any) -> Parent:
-    """A frozen parent with 2 CPUs and 1 GiB."""
-    given: dict[str, Any] = {"name": "parent", "power_state": PowerState.ON, "frozen": True, "cpus": 2}
-    return Parent(**{**given, "moref": "vm-0", "memory_mib": 1024, **fields})
 
 
 def make_vch_spec(**fields: Any) -> dict:
