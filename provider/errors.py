@@ -23,12 +23,26 @@ library's error chained as the cause.
     │   ├── CertificateMismatch
     │   ├── NoPermission
     │   ├── InventoryObjectNotFound
+    │   │   ├── DatacenterNotFound
+    │   │   ├── ComputeClusterNotFound
+    │   │   ├── HostNotFound
     │   │   ├── FolderNotFound
     │   │   ├── ResourcePoolNotFound
-    │   │   └── ParentNotFound
-    │   ├── ParentNotFrozen
+    │   │   ├── DatastoreNotFound
+    │   │   ├── PortGroupNotFound
+    │   │   ├── TemplateNotFound
+    │   │   ├── LibraryItemNotFound
+    │   │   ├── ParentNotFound
+    │   │   └── AmbiguousName
+    │   ├── OVAInvalid
+    │   ├── ParentNotFrozen        this parent cannot be cloned now,
+    │   ├── ParentUnsuitable       … never,
+    │   ├── ParentExhausted        … not any more
+    │   ├── HostUnavailable        nor anything else on its host
     │   ├── InsufficientResources
+    │   │   └── DatastoreFull
     │   ├── NameTaken
+    │   ├── StandbyTaken
     │   ├── VMBusy
     │   ├── VMGone
     │   └── TaskFailed
@@ -200,6 +214,24 @@ class InventoryObjectNotFound(VSphereError):
     retry_after = 10.0
 
 
+class DatacenterNotFound(InventoryObjectNotFound):
+    """`spec.placement.datacenter`."""
+
+    reason = "DatacenterNotFound"
+
+
+class ComputeClusterNotFound(InventoryObjectNotFound):
+    """`spec.placement.computeCluster`."""
+
+    reason = "ComputeClusterNotFound"
+
+
+class HostNotFound(InventoryObjectNotFound):
+    """One of `spec.placement.hosts` is not in the cluster."""
+
+    reason = "HostNotFound"
+
+
 class FolderNotFound(InventoryObjectNotFound):
     """`spec.placement.folder`."""
 
@@ -212,10 +244,47 @@ class ResourcePoolNotFound(InventoryObjectNotFound):
     reason = "ResourcePoolNotFound"
 
 
+class DatastoreNotFound(InventoryObjectNotFound):
+    """`spec.placement.datastore` is not one of the cluster's."""
+
+    reason = "DatastoreNotFound"
+
+
+class PortGroupNotFound(InventoryObjectNotFound):
+    """`spec.network.portGroup` is not one of the cluster's."""
+
+    reason = "PortGroupNotFound"
+
+
+class TemplateNotFound(InventoryObjectNotFound):
+    """`spec.source.inventoryTemplate` of a PodVMImage."""
+
+    reason = "TemplateNotFound"
+
+
+class LibraryItemNotFound(InventoryObjectNotFound):
+    """`spec.source.contentLibraryItem` of a PodVMImage: no such library, no such item in it, or no VM in the item."""
+
+    reason = "LibraryItemNotFound"
+
+
 class ParentNotFound(InventoryObjectNotFound):
-    """`spec.placement.parent`."""
+    """A parent, or what one is made from, is gone from the inventory."""
 
     reason = "ParentNotFound"
+
+
+class AmbiguousName(InventoryObjectNotFound):
+    """A name means several objects; the message lists the inventory paths to choose from."""
+
+    reason = "AmbiguousName"
+
+
+class OVAInvalid(VSphereError):
+    """`spec.source.ova` of a PodVMImage: cannot be fetched, is not what its SHA-256 says, or holds no VM."""
+
+    reason = "OVAInvalid"
+    retry_after = 30.0
 
 
 class ParentNotFrozen(VSphereError):
@@ -225,17 +294,52 @@ class ParentNotFrozen(VSphereError):
     retry_after = 2.0
 
 
+class ParentUnsuitable(VSphereError):
+    """vSphere does not instant-clone a VM with the parent's devices or settings. Only another image or class helps."""
+
+    reason = "ParentUnsuitable"
+    retry_after = 60.0
+
+
+class ParentExhausted(VSphereError):
+    """The parent's disk chain is too long for a further clone (VMware KB 67186): it has to be made anew."""
+
+    reason = "ParentExhausted"
+    retry_after = 5.0
+
+
+class HostUnavailable(VSphereError):
+    """The host is in maintenance, disconnected, or cannot reach its datastore: take a parent on another one."""
+
+    reason = "HostUnavailable"
+    retry_after = 5.0
+
+
 class InsufficientResources(VSphereError):
-    """Host, pool or datastore refuses for lack of resources."""
+    """Host or pool refuses for lack of resources."""
 
     reason = "InsufficientResources"
     retry_after = 10.0
+
+
+class DatastoreFull(InsufficientResources):
+    """No space left for a VM's disks or swap file."""
+
+    reason = "DatastoreFull"
+    retry_after = 30.0
 
 
 class NameTaken(VSphereError):
     """A VM of that name is in the folder already: look the pod UID up and adopt it."""
 
     reason = "NameTaken"
+
+
+class StandbyTaken(VSphereError):
+    """The standby VM was changed since it was seen: somebody else may have bound it. Take another one."""
+
+    reason = "StandbyTaken"
+    retry_after = 0.1
 
 
 class VMBusy(VSphereError):

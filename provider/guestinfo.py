@@ -1,16 +1,24 @@
-"""The keys a pod VM carries in its extraConfig, both ways: identity → keys, keys → `PodVM`, `GuestReport`.
+"""The keys that VMs of ours carry in their extraConfig, both ways: values → keys, keys → `PodVM`, `ParentVM`.
 
 Pure. Keys with the prefix `guestinfo.` can be read and written by the guest; all others are out of its reach (a guest's
 `info-set` takes `guestinfo.*` only), and these alone are believed for ownership, address and pin. Nothing secret is
-ever put into either: every vCenter user with read rights sees them. The agent's side is `guest/vch_agent/guestinfo.py`.
+ever put into either: every vCenter user with read rights sees them. What guests report in one of them is read by the
+neighbour `guest_reports`; the agent's side is `guest/vch_agent/guestinfo.py`.
+
+A clone inherits its source's keys, so each of the `encode_…` for a new VM names every key, and empties (removes) what
+is not that VM's.
 """
 
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from provider.podvm import GuestPhase, GuestReport, PodIdentity, PodVM, PowerState
+from provider.guest_reports import decode_parent_report, decode_report
+from provider.parentvm import ParentKey, ParentMarks, ParentVM
+from provider.podvm import CloneOrigin, PodIdentity, PodVM
+from provider.power import PowerState
 
 CLUSTER = "vch.cluster"
 VCH = "vch.vch"
@@ -18,19 +26,27 @@ NODE = "vch.node"
 POD_NAMESPACE = "vch.pod.namespace"
 POD_NAME = "vch.pod.name"
 POD_UID = "vch.pod.uid"
+STANDBY = "vch.standby"
 ADDRESS = "vch.address"
 CLONE_ID = "vch.cloneId"
 PIN = "vch.pin"
+PARENT_ID = "vch.parentId"
+IMAGE = "vch.image"
+CLASS = "vch.class"
+SHARES = "vch.shares"
+PARENT_MARKS = "vch.parent"
 IDENTITY = "guestinfo.vch.identity"
+PARENT = "guestinfo.vch.parent"
 REPORT = "guestinfo.vch.report"
 
-WATCHED = (CLUSTER, VCH, NODE, POD_NAMESPACE, POD_NAME, POD_UID, ADDRESS, CLONE_ID, PIN, REPORT)
+_MARKS = (CLUSTER, VCH, NODE, POD_NAMESPACE, POD_NAME, POD_UID, STANDBY)
+_ORIGIN = (PARENT_ID, IMAGE, CLASS, SHARES)
+
+WATCHED = (*_MARKS, ADDRESS, CLONE_ID, PIN, *_ORIGIN, PARENT_MARKS, REPORT)
 """What the inventory watch reads, one property path each: never the whole of extraConfig, which a guest can flood."""
 
 GUEST_PORT = 10350
 """Where every agent serves; what a report says of it is not believed: a guest does not choose whom we dial."""
-
-_MAX_REPORT = 4096  # a real report has about 300 bytes; more is not ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +70,124 @@ class CloneFacts:
     client_ca_pem: str
     seed: bytes
     now: float
+    origin: CloneOrigin
 
 
 def encode_clone(facts: CloneFacts) -> dict[str, str]:
     """All keys of a clone, to be set atomically with it through InstantCloneSpec.config."""
-    who = facts.identity
-    network = facts.network
+    who, origin = facts.identity, facts.origin
+    return {
+        CLUSTER: who.cluster,
+        VCH: who.vch,
+        NODE: who.node,
+        **_pod_keys(who),
+        ADDRESS: facts.network.address,
+        CLONE_ID: facts.clone_id,
+        PIN: "",
+        PARENT_ID: origin.parent_id,
+        IMAGE: origin.image,
+        CLASS: origin.vm_class,
+        SHARES: origin.namespace,
+        PARENT_MARKS: "",
+        PARENT: "",
+        REPORT: "",
+        IDENTITY: _identity(facts),
+    }
+
+
+def encode_bind(facts: CloneFacts) -> dict[str, str]:
+    """What makes a standby clone a Pod's: `facts` as at its birth, but for identity (now with a Pod) and hostname."""
+    return {**_pod_keys(facts.identity), IDENTITY: _identity(facts)}
+
+
+def encode_parent(marks: ParentMarks, told: Mapping[str, Any]) -> dict[str, str]:
+    """All keys of a parent; `told` is what its agent reads at `guestinfo.vch.parent`."""
+    of_pod_vms = dict.fromkeys((*_MARKS, ADDRESS, CLONE_ID, PIN, *_ORIGIN, IDENTITY), "")
+    return {
+        **of_pod_vms,
+        PARENT_MARKS: _json(asdict(marks)),
+        PARENT: _json(told),
+        REPORT: "",
+    }
+
+
+def decode_pod_vm(
+    moref: str,
+    name: str,
+    power_state: PowerState,
+    extra_config: Mapping[str, str],
+    *,
+    host: str = "",
+    change_version: str = "",
+) -> PodVM | None:
+    """The pod VM that carries these keys, or None if a mark is missing: then it is not ours, and never touched.
+
+    The change version is left out once the VM has a Pod: only binding needs it, and from then on the Pod can raise it
+    at will by writing guestinfo.
+    """
+    if extra_config.get(PARENT_MARKS):
+        return None
+    owner = [extra_config.get(key, "") for key in (CLUSTER, VCH, NODE)]
+    pod = [extra_config.get(key, "") for key in (POD_NAMESPACE, POD_NAME, POD_UID)]
+    standby = bool(extra_config.get(STANDBY)) and not any(pod)
+    if not all(owner) or not (standby or all(pod)):
+        return None
+    clone_id = extra_config.get(CLONE_ID, "")
+    origin = [extra_config.get(key, "") for key in _ORIGIN]
+    return PodVM(
+        moref=moref,
+        name=name,
+        identity=PodIdentity(*owner, *pod),
+        power_state=power_state,
+        address=extra_config.get(ADDRESS, ""),
+        clone_id=clone_id,
+        pin=extra_config.get(PIN) or None,
+        report=decode_report(extra_config.get(REPORT, ""), clone_id),
+        host=host,
+        origin=CloneOrigin(*origin) if all(origin[:-1]) else None,
+        change_version=change_version if standby else "",
+    )
+
+
+def decode_parent(
+    moref: str,
+    name: str,
+    power_state: PowerState,
+    extra_config: Mapping[str, str],
+    *,
+    frozen: bool,
+    host: str,
+    cpus: int,
+    memory_mib: int,
+) -> ParentVM | None:
+    """The parent that carries these keys, or None if it is none."""
+    try:
+        raw = json.loads(extra_config.get(PARENT_MARKS) or "null")
+        marks = ParentMarks(**{**raw, "key": ParentKey(**raw["key"])})
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return ParentVM(
+        moref=moref,
+        name=name,
+        marks=marks,
+        power_state=power_state,
+        frozen=frozen,
+        host=host,
+        cpus=cpus,
+        memory_mib=memory_mib,
+        report=decode_parent_report(extra_config.get(REPORT, ""), marks.parent_id),
+    )
+
+
+def _pod_keys(who: PodIdentity) -> dict[str, str]:
+    return {POD_NAMESPACE: who.namespace, POD_NAME: who.name, POD_UID: who.uid, STANDBY: "" if who.uid else "1"}
+
+
+def _identity(facts: CloneFacts) -> str:
+    who, network = facts.identity, facts.network
     told = {
         "cloneId": facts.clone_id,
-        "pod": {"namespace": who.namespace, "name": who.name, "uid": who.uid},
+        "pod": {"namespace": who.namespace, "name": who.name, "uid": who.uid} if who.uid else None,
         "node": who.node,
         "hostname": facts.hostname,
         "address": f"{network.address}/{network.prefix_length}",
@@ -72,54 +197,8 @@ def encode_clone(facts: CloneFacts) -> dict[str, str]:
         "seed": base64.b64encode(facts.seed).decode(),
         "clientCA": facts.client_ca_pem,
     }
-    return {
-        CLUSTER: who.cluster,
-        VCH: who.vch,
-        NODE: who.node,
-        POD_NAMESPACE: who.namespace,
-        POD_NAME: who.name,
-        POD_UID: who.uid,
-        ADDRESS: network.address,
-        CLONE_ID: facts.clone_id,
-        # A clone of a pod VM would inherit these two from its source.
-        PIN: "",
-        REPORT: "",
-        IDENTITY: json.dumps(told, separators=(",", ":")),
-    }
+    return _json(told)
 
 
-def decode_pod_vm(moref: str, name: str, power_state: PowerState, extra_config: Mapping[str, str]) -> PodVM | None:
-    """The pod VM that carries these keys, or None if a mark is missing: then it is not ours, and never touched."""
-    values = [extra_config.get(key, "") for key in (CLUSTER, VCH, NODE, POD_NAMESPACE, POD_NAME, POD_UID)]
-    if not all(values):
-        return None
-    clone_id = extra_config.get(CLONE_ID, "")
-    return PodVM(
-        moref=moref,
-        name=name,
-        identity=PodIdentity(*values),
-        power_state=power_state,
-        address=extra_config.get(ADDRESS, ""),
-        clone_id=clone_id,
-        pin=extra_config.get(PIN) or None,
-        report=decode_report(extra_config.get(REPORT, ""), clone_id),
-    )
-
-
-def decode_report(text: str, clone_id: str) -> GuestReport | None:
-    """The agent's report, or None if there is none, it is malformed, or it is another clone's (inherited)."""
-    if not text or len(text) > _MAX_REPORT:
-        return None
-    try:
-        raw = json.loads(text)
-        report = GuestReport(
-            clone_id=str(raw["cloneId"]),
-            phase=GuestPhase(raw["phase"]),
-            fingerprint=str(raw["fingerprint"]),
-            address=str(raw["address"]),
-            port=int(raw["port"]),
-            message=str(raw.get("message", ""))[:512],
-        )
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        return None
-    return report if report.clone_id == clone_id else None
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))

@@ -1,25 +1,41 @@
 """The words in which the provider speaks of pod VMs: identity, clone request, what was observed, and the vSphere seam.
 
 Values and one protocol, no I/O. A *plan* (`plan`) is what is wanted, a `PodVM` here is what vSphere shows, a Pod's
-*status* is what the guest's kubelet reported: three things, never mixed. `vsphere` implements `VSphere`.
+*status* is what the guest's kubelet reported: three things, never mixed. Parents, hosts and pools are the neighbour's
+(`parentvm`). `vsphere` implements `VSphere`.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from provider.parentvm import (
+    HostChanged,
+    HostVanished,
+    MakeParent,
+    ParentAppeared,
+    ParentVanished,
+    Placement,
+    PoolChanged,
+    WantedPlacement,
+)
+from provider.power import PowerState as PowerState
+
 
 @dataclass(frozen=True, slots=True)
 class PodIdentity:
-    """Whose VM it is. `uid` is the key of everything; names are for people (a name is used again, a UID never)."""
+    """Whose VM it is. `uid` is the key of everything; names are for people (a name is used again, a UID never).
+
+    A standby clone has no Pod yet: the last three are empty.
+    """
 
     cluster: str  # UID of the namespace kube-system
     vch: str  # UID of the VirtualContainerHost
     node: str
-    namespace: str
-    name: str
-    uid: str
+    namespace: str = ""
+    name: str = ""
+    uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +44,6 @@ class PodVMClass:
 
     cpu_millis: int
     memory_bytes: int
-
-
-class PowerState(StrEnum):
-    ON = "poweredOn"
-    OFF = "poweredOff"
-    SUSPENDED = "suspended"
 
 
 class GuestPhase(StrEnum):
@@ -57,6 +67,7 @@ class GuestReport:
 class CloneRequest:
     """All of an instant clone. `extra_config` holds the complete key set of `guestinfo.encode_clone`."""
 
+    parent: str  # moref of a frozen parent
     name: str
     uid: str
     extra_config: Mapping[str, str]
@@ -84,18 +95,14 @@ class PodVM:
     clone_id: str
     pin: str | None = None  # `vch.pin`: out of the guest's reach
     report: GuestReport | None = None
+    host: str = ""  # moref of the host that it is on
+    origin: CloneOrigin | None = None
+    change_version: str = ""  # what `bind` is fenced by; of standby VMs only, see `guestinfo.decode_pod_vm`
 
-
-@dataclass(frozen=True, slots=True)
-class Parent:
-    """The parent VM of a VCH as vSphere shows it."""
-
-    moref: str
-    name: str
-    power_state: PowerState
-    frozen: bool
-    cpus: int
-    memory_mib: int
+    @property
+    def standby(self) -> bool:
+        """Ours, and without a Pod."""
+        return not self.identity.uid
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,17 +114,10 @@ class Appeared:
 
 @dataclass(frozen=True, slots=True)
 class Vanished:
-    """A pod VM is gone from the inventory."""
+    """A pod VM is gone from the inventory, or not ours any more."""
 
-    uid: str
+    uid: str  # empty if it was a standby VM
     moref: str
-
-
-@dataclass(frozen=True, slots=True)
-class ParentChanged:
-    """The parent froze, thawed, went away (None) or changed its size."""
-
-    parent: Parent | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,9 @@ class Lost:
     error: Exception
 
 
-InventoryEvent = Appeared | Vanished | ParentChanged | Synced | Lost
+InventoryEvent = (
+    Appeared | Vanished | ParentAppeared | ParentVanished | HostChanged | HostVanished | PoolChanged | Synced | Lost
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,35 +146,67 @@ class VCenterAbout:
     instance_uuid: str
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """What the VCH's names resolved to (morefs)."""
-
-    folder: str
-    resource_pool: str
-    parent: str
-
-
 class VSphere(Protocol):
-    """One VCH's way to vCenter. Errors are `errors.VSphereError`s; every call has a time-out."""
+    """One VCH's way to vCenter. Errors are `errors.VSphereError`s; every call has a time-out.
+
+    `resolve` comes before everything but `about`. What writes raises as well what the fence raises.
+    """
 
     async def about(self) -> VCenterAbout: ...
 
-    async def resolve(self, folder: str, resource_pool: str, parent: str) -> Placement:
+    async def resolve(self, wanted: WantedPlacement) -> Placement:
         """Names, inventory paths or morefs to objects.
 
-        Raises FolderNotFound, ResourcePoolNotFound, ParentNotFound; the message lists the valid names.
+        Raises DatacenterNotFound, ComputeClusterNotFound, HostNotFound, FolderNotFound, ResourcePoolNotFound,
+        DatastoreNotFound, PortGroupNotFound, AmbiguousName; the message lists the names that would do.
         """
 
+    async def template(self, name: str) -> str:
+        """The moref of a template, or of a VM that parents are made from. Raises TemplateNotFound, AmbiguousName."""
+
+    async def import_item(self, library: str, item: str, name: str) -> str:
+        """Make a template `name` in the VCH's folder from a content library's item; returns its moref.
+
+        Not idempotent: look for the template first. Raises LibraryItemNotFound, NameTaken, NoPermission, DatastoreFull.
+        """
+
+    async def import_ova(self, url: str, sha256: str, name: str) -> str:
+        """As `import_item`, from an OVA that is fetched and must have that SHA-256.
+
+        Raises OVAInvalid, NameTaken, NoPermission, DatastoreFull; nothing is left behind then.
+        """
+
+    async def missing_privileges(self) -> Mapping[str, Sequence[str]]:
+        """What the account lacks on the resolved objects and the templates found: name of the object → privileges."""
+
     def watch(self) -> AsyncIterator[InventoryEvent]:
-        """Changes of the VCH's folder and parent, for ever; reconnects by itself (Lost … Synced). One at a time."""
+        """Changes of what is in the VCH's folder, of the hosts and of the pool, for ever; one at a time.
+
+        Reconnects by itself (Lost … Synced).
+        """
+
+    async def make_parent(self, request: MakeParent) -> str:
+        """A full clone, powered off; or, for a fork, an instant clone, which runs at once. Returns the new VM's moref.
+
+        Not idempotent, as `clone`, and with its errors.
+        """
+
+    async def power_on(self, moref: str) -> None:
+        """Returns when on. On already: success. Raises VMGone, HostUnavailable, InsufficientResources."""
 
     async def clone(self, request: CloneRequest) -> str:
         """Instant-clone the parent; returns the new VM's moref when the task has ended well.
 
         Not idempotent: before calling again after any error, look `uid` up in the inventory and adopt. Raises
-        ParentNotFrozen, NameTaken, InsufficientResources, VMBusy, NoPermission, TaskFailed, VCenterUnreachable (the
-        clone may exist).
+        ParentNotFound, ParentNotFrozen, ParentUnsuitable, ParentExhausted (all of them: take another parent),
+        HostUnavailable, InsufficientResources, DatastoreFull (another host), NameTaken, VMBusy, NoPermission,
+        TaskFailed, VCenterUnreachable (the clone may exist).
+        """
+
+    async def bind(self, moref: str, change_version: str, extra_config: Mapping[str, str]) -> None:
+        """Write `guestinfo.encode_bind` to a standby VM, unless it has changed since `change_version`.
+
+        Raises StandbyTaken, VMGone, VCenterUnreachable (it may be bound).
         """
 
     async def pin(self, moref: str, fingerprint: str) -> None:

@@ -6,7 +6,7 @@ from provider.lifecycle import Facts, PodFacts
 from provider.parent_slots import Image, Slot
 from provider.parentvm import Host, ParentKey, ParentMarks, ParentPhase, ParentReport, ParentVM
 from provider.plan import Offer, PodPlan
-from provider.podvm import GuestPhase, GuestReport, Parent, PodIdentity, PodVM, PodVMClass, PowerState
+from provider.podvm import GuestPhase, GuestReport, PodIdentity, PodVM, PodVMClass, PowerState
 from provider.vch import VirtualContainerHostSpec
 from provider.vm_class import VMClass
 
@@ -107,12 +107,6 @@ def make_parent_vm(moref: str = "vm-7", *, key: ParentKey | None = None, digest:
         "report": ParentReport(f"id-{moref}", ParentPhase.WARM),
     }
     return ParentVM(**{**given, **fields, "moref": moref})
-
-
-def make_parent(**fields: Any) -> Parent:
-    """A frozen parent with 2 CPUs and 1 GiB."""
-    given: dict[str, Any] = {"name": "parent", "power_state": PowerState.ON, "frozen": True, "cpus": 2}
-    return Parent(**{**given, "moref": "vm-0", "memory_mib": 1024, **fields})
 
 
 def make_vch_spec(**fields: Any) -> dict:

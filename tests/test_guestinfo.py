@@ -1,4 +1,4 @@
-"""What a VM carries, both ways; what a guest writes is believed only if it is its own and well made."""
+"""What VMs carry, both ways, and whose they are."""
 
 import json
 from typing import Any
@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 
 from provider import guestinfo
 from provider.guestinfo import CloneFacts, GuestNetwork
-from provider.podvm import GuestPhase, PowerState
+from provider.parentvm import ParentKey, ParentMarks
+from provider.podvm import CloneOrigin, PowerState
 from tests.builders import make_identity
+
+MARKS = ParentMarks("c", "v", "p0", ParentKey("host-1", "photon", "small", "team-a"), "d1")
 
 
 def make_clone_facts(**fields: Any) -> CloneFacts:
@@ -22,13 +25,9 @@ def make_clone_facts(**fields: Any) -> CloneFacts:
         "client_ca_pem": "PEM",
         "seed": b"s" * 64,
         "now": 1.5,
+        "origin": CloneOrigin("p0", "photon", "small"),
     }
     return CloneFacts(**{**given, **fields})
-
-
-def report(**fields: Any) -> str:
-    given = {"cloneId": "c0", "phase": "Ready", "fingerprint": "sha256:ab", "address": "10.0.0.5", "port": 10350}
-    return json.dumps({**given, **fields})
 
 
 def test_what_is_written_at_the_clone_is_read_from_the_vm() -> None:
@@ -37,6 +36,7 @@ def test_what_is_written_at_the_clone_is_read_from_the_vm() -> None:
     assert vm is not None
     assert vm.identity == make_identity()
     assert (vm.address, vm.clone_id, vm.pin, vm.report) == ("10.0.0.5", "c0", None, None)
+    assert (vm.origin, vm.standby) == (CloneOrigin("p0", "photon", "small"), False)
 
 
 def test_what_decides_whose_vm_it_is_is_out_of_the_guests_reach() -> None:
@@ -49,30 +49,6 @@ def test_what_decides_whose_vm_it_is_is_out_of_the_guests_reach() -> None:
 def test_a_vm_without_all_marks_is_not_ours(missing: str) -> None:
     written = {**guestinfo.encode_clone(make_clone_facts()), missing: ""}
     assert guestinfo.decode_pod_vm("vm-1", "web", PowerState.ON, written) is None
-
-
-def test_a_report_is_read() -> None:
-    found = guestinfo.decode_report(report(), "c0")
-    assert found is not None
-    assert (found.phase, found.fingerprint) == (GuestPhase.READY, "sha256:ab")
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "no json",
-        "[]",
-        "null",
-        report(cloneId="its parent's"),
-        report(phase="Frozen"),
-        report(port="ssh"),
-        report(message="x" * 5000),
-        json.dumps({"cloneId": "c0"}),
-    ],
-)
-def test_a_report_that_is_malformed_or_inherited_is_none(text: str) -> None:
-    assert guestinfo.decode_report(text, "c0") is None
 
 
 def test_a_clone_is_born_without_the_pin_and_the_report_of_its_source() -> None:
@@ -91,25 +67,75 @@ def test_what_a_guest_is_told_is_what_its_agent_reads() -> None:
 
 def test_everything_that_is_believed_of_a_vm_is_watched() -> None:
     written = guestinfo.encode_clone(make_clone_facts())
-    assert set(guestinfo.WATCHED) == written.keys() - {guestinfo.IDENTITY}
+    assert set(guestinfo.WATCHED) == written.keys() - {guestinfo.IDENTITY, guestinfo.PARENT}
 
 
-def test_a_long_message_is_cut_and_the_report_still_counts() -> None:
-    found = guestinfo.decode_report(report(message="x" * 1000), "c0")
-    assert found is not None
-    assert len(found.message) == 512
+def make_standby_facts() -> CloneFacts:
+    return make_clone_facts(identity=make_identity(namespace="", name="", uid=""), hostname="standby")
+
+
+def test_a_standby_clone_is_ours_without_a_pod() -> None:
+    written = guestinfo.encode_clone(make_standby_facts())
+    assert json.loads(written[guestinfo.IDENTITY])["pod"] is None
+    vm = guestinfo.decode_pod_vm("vm-1", "standby", PowerState.ON, written, change_version="7")
+    assert vm is not None
+    assert vm.standby
+    assert vm.change_version == "7"
+
+
+def test_binding_makes_a_standby_clone_the_same_as_a_clone_for_the_pod() -> None:
+    bound = guestinfo.encode_clone(make_standby_facts()) | guestinfo.encode_bind(make_clone_facts())
+    assert bound == guestinfo.encode_clone(make_clone_facts())
+
+
+def test_binding_writes_nothing_but_whose_it_is() -> None:
+    assert guestinfo.encode_bind(make_clone_facts()).keys() == {
+        *(guestinfo.POD_NAMESPACE, guestinfo.POD_NAME, guestinfo.POD_UID, guestinfo.STANDBY, guestinfo.IDENTITY)
+    }
+
+
+def test_the_change_version_of_a_vm_with_a_pod_is_no_news() -> None:
+    written = guestinfo.encode_clone(make_clone_facts())
+    vm = guestinfo.decode_pod_vm("vm-1", "web", PowerState.ON, written, change_version="7")
+    assert vm is not None
+    assert vm.change_version == ""
+
+
+def decode_parent(extra_config: dict[str, str]) -> Any:
+    return guestinfo.decode_parent(
+        "vm-1", "parent", PowerState.ON, extra_config, frozen=True, host="host-1", cpus=2, memory_mib=1024
+    )
+
+
+def test_what_is_written_at_a_parent_is_read_from_it() -> None:
+    parent = decode_parent(guestinfo.encode_parent(MARKS, {"parentId": "p0"}))
+    assert (parent.marks, parent.frozen, parent.host, parent.report) == (MARKS, True, "host-1", None)
+
+
+def test_a_parent_is_no_pod_vm_and_its_clone_no_parent() -> None:
+    parent = guestinfo.encode_parent(MARKS, {})
+    assert guestinfo.decode_pod_vm("vm-1", "parent", PowerState.ON, parent) is None
+    clone = parent | guestinfo.encode_clone(make_clone_facts())
+    assert guestinfo.decode_pod_vm("vm-2", "web", PowerState.ON, clone) is not None
+    assert decode_parent(clone) is None
+    assert clone[guestinfo.PARENT] == ""
+
+
+def test_a_fork_inherits_nothing_of_its_source() -> None:
+    pod_vm = guestinfo.encode_clone(make_clone_facts())
+    fork = pod_vm | guestinfo.encode_parent(MARKS, {})
+    assert {key for key, value in fork.items() if value} == {guestinfo.PARENT_MARKS, guestinfo.PARENT}
+    assert fork.keys() == pod_vm.keys()
+
+
+@pytest.mark.parametrize("marks", ["", "no json", "null", "[]", "{}", '{"key": {}}', "[" * 2000])
+def test_marks_that_cannot_be_read_make_no_parent(marks: str) -> None:
+    assert decode_parent({guestinfo.PARENT_MARKS: marks}) is None
 
 
 @given(st.text(max_size=200) | st.recursive(st.none() | st.text(), st.lists).map(json.dumps))
-def test_garbage_is_no_report_and_never_a_defect(text: str) -> None:
-    assert guestinfo.decode_report(text, "c0") is None
-    vm = guestinfo.decode_pod_vm(
-        "vm-1", "web", PowerState.ON, guestinfo.encode_clone(make_clone_facts()) | {guestinfo.REPORT: text}
-    )
+def test_garbage_in_a_report_leaves_the_vm_ours(text: str) -> None:
+    written = guestinfo.encode_clone(make_clone_facts()) | {guestinfo.REPORT: text}
+    vm = guestinfo.decode_pod_vm("vm-1", "web", PowerState.ON, written)
     assert vm is not None
     assert vm.report is None
-
-
-@pytest.mark.parametrize("text", ["[" * 2000, '{"port": 1e999}', report(port=float("inf")), report(port=None)])
-def test_json_that_is_hard_to_read_is_no_report(text: str) -> None:
-    assert guestinfo.decode_report(text, "c0") is None
