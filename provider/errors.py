@@ -171,7 +171,7 @@ class ResourcePoolNotFound(InventoryObjectNotFound):
 
 
 class ParentNotFound(InventoryObjectNotFound):
-    """`spec.placement.parent`."""
+    """A parent VM."""
 
     reason = "ParentNotFound"
 

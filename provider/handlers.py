@@ -7,9 +7,10 @@ from typing import Any
 
 import kopf
 
+from provider.api.fields import GROUP, VERSION
+from provider.api.vch import PLURAL
 from provider.fleet import Fleet
 from provider.kube import embedded
-from provider.vch import GROUP, PLURAL, VERSION
 
 FINALIZER = "vch.dev/drain"
 

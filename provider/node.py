@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from provider.vch import TAINT_KEY, TaintEffect, VirtualContainerHostSpec
+from provider.api.node import TAINT_KEY, TaintEffect
+from provider.api.vch import VirtualContainerHostSpec
 
 KubeObject = dict[str, Any]
 
@@ -141,11 +142,8 @@ def node_metadata(name: str, spec: VirtualContainerHostSpec) -> KubeObject:
 
 def node_status(name: str, spec: VirtualContainerHostSpec, conditions: list[KubeObject], port: int) -> KubeObject:
     """Our part of the status, for server-side apply."""
-    capacity = {
-        "cpu": spec.capacity.cpu,
-        "memory": spec.capacity.memory,
-        "pods": str(spec.capacity.pods),
-    }
+    limits = {"cpu": spec.limits.cpu, "memory": spec.limits.memory, "pods": str(spec.limits.pods)}
+    capacity = {name: value for name, value in limits.items() if value is not None}
     return {
         "apiVersion": "v1",
         "kind": "Node",

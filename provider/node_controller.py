@@ -12,9 +12,9 @@ from typing import Any, Protocol
 import structlog
 
 from provider import errors, node
+from provider.api.vch import VirtualContainerHostSpec
 from provider.clock import Clock
 from provider.node import Conditions, NodeHealth
-from provider.vch import VirtualContainerHostSpec
 
 KubeObject = dict[str, Any]
 

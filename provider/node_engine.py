@@ -12,6 +12,9 @@ import structlog
 
 from provider import addresses, errors, guestinfo, node, quantity, vcenter_access
 from provider.addresses import AddressPool
+from provider.api.conditions import ConditionType
+from provider.api.vch import VirtualContainerHostSpec
+from provider.api.vm_class import Overhead
 from provider.collector import Collector
 from provider.guest.credentials import ClientCredentials
 from provider.guest.link import GuestLink, LinkState
@@ -26,7 +29,6 @@ from provider.pod_controller.surroundings import Link, RelayHandler
 from provider.podvm import Lost, ParentChanged, Placement, PodVM, PodVMClass, Synced
 from provider.process import Process
 from provider.relay_controller import RelayController
-from provider.vch import ConditionType, VirtualContainerHostSpec
 from provider.vch_status import VCHStatus
 from provider.vsphere import vcenter
 from provider.vsphere.vcenter import VCenter
@@ -73,7 +75,7 @@ class NodeEngine:
     async def run(self) -> None:
         """Until cancelled. Raises ProviderError when it has to be begun anew."""
         pool = address_pool(self._spec)
-        overhead = overhead_of(self._spec)
+        overhead = overhead_of(Overhead())
         credentials = await vcenter_access.guest_credentials(self._process.objects, self._vch, self._process.clock)
         vc = await self._connect()
         try:
@@ -100,7 +102,7 @@ class NodeEngine:
 
     async def _resolve(self, vc: VCenter) -> Placement:
         wanted = self._spec.placement
-        return await vc.resolve(wanted.folder, wanted.resource_pool, wanted.parent)
+        return await vc.resolve(wanted.folder, wanted.resource_pool, self._spec.template.images[0])
 
     async def _serve(
         self, vc: VCenter, placed: Placement, pool: AddressPool, overhead: PodVMClass, credentials: ClientCredentials
@@ -186,7 +188,7 @@ class NodeEngine:
             await self._parent_gone.wait()
             with contextlib.suppress(errors.VSphereError):
                 if await self._resolve(vc) != placed:
-                    raise ParentReplaced(f"{self._spec.placement.parent} is another VM now")
+                    raise ParentReplaced(f"{self._spec.template.images[0]} is another VM now")
             await asyncio.sleep(_PARENT_LOOK)
 
     def _link_factory(self, credentials: ClientCredentials) -> Callable[..., Link]:
@@ -229,14 +231,14 @@ def address_pool(spec: VirtualContainerHostSpec) -> AddressPool:
         raise errors.InvalidSpec("spec.network.ranges", str(error)) from error
 
 
-def overhead_of(spec: VirtualContainerHostSpec) -> PodVMClass:
+def overhead_of(overhead: Overhead) -> PodVMClass:
     """Raises InvalidSpec."""
     found = {}
     for name, unit in (("cpu", quantity.millis), ("memory", quantity.whole)):
         try:
-            found[name] = unit(getattr(spec.overhead, name))
+            found[name] = unit(getattr(overhead, name))
         except ValueError as error:
-            raise errors.InvalidSpec(f"spec.overhead.{name}", str(error)) from error
+            raise errors.InvalidSpec(f"overhead.{name}", str(error)) from error
     return PodVMClass(found["cpu"], found["memory"])
 
 

@@ -10,9 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from provider import errors
+from provider.api.conditions import ConditionStatus, ConditionType
 from provider.node import NodeHealth, parse_time, timestamp
 from provider.podvm import Parent, PowerState, VCenterAbout
-from provider.vch import ConditionStatus, ConditionType
 
 KubeObject = dict[str, Any]
 
@@ -157,7 +157,7 @@ def blame(error: errors.ProviderError) -> ConditionType:
 def parent_error(parent: Parent | None) -> errors.ProviderError:
     """Why Pods cannot be cloned from the parent as it is."""
     if parent is None:
-        return errors.ParentNotFound("spec.placement.parent: the parent VM is gone; make it again under its name")
+        return errors.ParentNotFound("the parent VM is gone; make it again under its name")
     if parent.power_state is not PowerState.ON:
         return errors.ParentNotFrozen(f"{parent.name} is {parent.power_state.value}: power it on, it freezes itself")
     return errors.ParentNotFrozen(f"{parent.name} has not reached its freeze point yet")

@@ -11,6 +11,8 @@ from collections.abc import Callable
 import structlog
 
 from provider import errors
+from provider.api.conditions import ConditionType
+from provider.api.vch import VirtualContainerHostSpec
 from provider.backoff import Backoff
 from provider.guest_directory import ControllersGuests
 from provider.kube.client import KubeObject
@@ -23,7 +25,6 @@ from provider.kubelet.server import KubeletServer
 from provider.node_controller import NodeController
 from provider.node_engine import NodeEngine
 from provider.process import Process
-from provider.vch import ConditionType, VirtualContainerHostSpec
 from provider.vch_status import VCHStatus, blame
 
 _LONGEST_RETRY = 30.0

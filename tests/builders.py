@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from provider.api.vch import VirtualContainerHostSpec
 from provider.lifecycle import Facts, PodFacts
 from provider.plan import PodPlan
 from provider.podvm import GuestPhase, GuestReport, Parent, PodIdentity, PodVM, PodVMClass, PowerState
-from provider.vch import VirtualContainerHostSpec
 
 UID = "0a1b2c3d-1111-2222-3333-444455556666"
 GIB = 2**30
@@ -75,9 +75,10 @@ def make_vch_spec(**fields: Any) -> dict:
     """The spec of a VirtualContainerHost as the API server has it; `fields` are laid over its parts."""
     given: dict[str, dict] = {
         "vCenter": {"server": "vcenter.test", "credentialsSecretRef": {"name": "vcenter"}},
-        "placement": {"folder": "pods", "resourcePool": "pods", "parent": "parent"},
+        "placement": {"folder": "pods", "resourcePool": "pods"},
         "network": {"ranges": ["10.0.0.5-10.0.0.50"], "prefixLength": 24, "gateway": "10.0.0.1"},
-        "capacity": {"cpu": "64", "memory": "256Gi"},
+        "template": {"images": ["parent"], "classes": ["small"]},
+        "limits": {"cpu": "64", "memory": "256Gi"},
         "node": {"address": "192.0.2.10"},
     }
     return given | {name: given.get(name, {}) | part for name, part in fields.items()}

@@ -48,7 +48,7 @@ def test_taints_are_set_at_creation_only() -> None:
 
 
 def test_the_status_says_where_the_kubelet_api_is_and_how_much_there_is() -> None:
-    spec = make_spec(capacity={"cpu": "8", "memory": "16Gi", "pods": 20})
+    spec = make_spec(limits={"cpu": "8", "memory": "16Gi", "pods": 20})
     status = node.node_status("vch", spec, [], 10250)["status"]
     assert status["capacity"] == status["allocatable"] == {"cpu": "8", "memory": "16Gi", "pods": "20"}
     assert {each["type"]: each["address"] for each in status["addresses"]} == {

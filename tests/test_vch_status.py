@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from provider import errors
+from provider.api.conditions import ConditionStatus, ConditionType
 from provider.podvm import Parent, PowerState
-from provider.vch import ConditionStatus, ConditionType
 from provider.vch_status import STAGES, VCHStatus, blame
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -41,6 +41,13 @@ HOSTS = {
 bridge's addresses from 10.77.0.206 on are for clones that tests make themselves."""
 
 
+def install_crds(paths: Paths) -> None:
+    """Returns when the API server serves the kinds."""
+    for crd in sorted((paths.checkout / "crds").glob("*.yaml")):
+        kubectl.run(paths, "apply", "--server-side", "--filename", str(crd))
+    kubectl.run(paths, "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+
+
 @dataclass(frozen=True, slots=True)
 class Operator:
     """The operator of one laboratory."""
@@ -51,9 +58,7 @@ class Operator:
 
     def prepare(self) -> None:
         """The CRDs and the operator's namespace."""
-        for crd in sorted((self.paths.checkout / "crds").glob("*.yaml")):
-            kubectl.run(self.paths, "apply", "--server-side", "--filename", str(crd))
-        kubectl.run(self.paths, "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+        install_crds(self.paths)
         kubectl.apply(self.paths, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
 
     def start(self, cluster: Cluster) -> Process:
@@ -130,10 +135,10 @@ def _virtual_container_host(host: Host, vcenter: Simulator) -> dict[str, Any]:
             "placement": {
                 "folder": f"{simulator.FOLDER}/{host.name}",
                 "resourcePool": simulator.POOL,
-                "parent": host.parent.name,
             },
             "network": {"ranges": [host.guests], "prefixLength": 24, "gateway": "10.77.0.1"},
-            "capacity": {"cpu": "32", "memory": "64Gi", "pods": 60},
+            "template": {"images": [host.parent.name], "classes": ["small"]},
+            "limits": {"cpu": "32", "memory": "64Gi", "pods": 60},
             "node": {"address": host.address},
         },
     }

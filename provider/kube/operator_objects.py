@@ -5,8 +5,9 @@ import binascii
 from collections.abc import Mapping
 
 from provider import errors
+from provider.api.fields import GROUP, VERSION
+from provider.api.vch import PLURAL
 from provider.kube.client import APPLY, FIELD_MANAGER, KubeClient, KubeObject, path
-from provider.vch import GROUP, PLURAL, VERSION
 
 _API = f"{GROUP}/{VERSION}"
 _METADATA = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from provider.addresses import AddressPool
+from provider.api.vch import VirtualContainerHostSpec
 from provider.clock import Clock
 from provider.guest.credentials import ClientCredentials
 from provider.guest.link import LinkState
@@ -13,7 +14,6 @@ from provider.kube.objects import ObjectWatches
 from provider.pod_controller.inventory import Inventory
 from provider.podvm import PodIdentity, PodVM, PodVMClass, VSphere
 from provider.relay import RelayReply, RelayRequest
-from provider.vch import VirtualContainerHostSpec
 
 KubeObject = dict[str, Any]
 RelayHandler = Callable[[RelayRequest], Awaitable[RelayReply]]

@@ -202,7 +202,7 @@ class PodWorker:
         moref = await here.vsphere.clone(request)
         self._cloned_at = here.clock.monotonic()
         took = self._stages.reached("cloned")
-        parent = here.inventory.parent.name if here.inventory.parent else here.spec.placement.parent
+        parent = here.inventory.parent.name if here.inventory.parent else here.spec.template.images[0]
         self._log.info("vm cloned", vm=wanted.vm_name, moref=moref, address=address, seconds=round(took or 0, 3))
         here.events.normal(
             pod,
