@@ -1,15 +1,15 @@
 """Which Pods the virtual node has taken on, and whether one more fits. State of one virtual node, no I/O.
 
-The judgement itself is `capacity.admit`. Taken on is taken on: a Pod is judged once, before it has a VM; a restart judges
-none again that has one (invariant I-61). Terminating Pods count until their VM is gone (I-59), refused ones never (I-60);
-ended ones whose VM is still there are deducted from what is offered, since the scheduler does not count them any more.
+The judgement itself is `capacity.admit`. Taken on is taken on: a Pod is judged once, before it has a VM; a restart
+judges none again that has one (invariant I-61). Terminating Pods count until their VM is gone (I-59), refused ones
+never (I-60); ended ones whose VM is still there are deducted from what is offered, since the scheduler does not count
+them any more.
 """
 
 from collections.abc import Callable
 
 from provider import capacity
 from provider.capacity import Resources
-
 
 _NOTHING = Resources()
 

@@ -4,8 +4,9 @@ The capacity is the lowest of the limits that are set, the VCH's and its resourc
 have. Allocatable is less what is not to be had for Pods: the parents' memory, the overhead of each VM, and what VMs of
 Pods hold that have ended (the scheduler does not count these any more).
 
-Admission follows the kubelet (pkg/kubelet/lifecycle `predicateAdmitHandler`, `InsufficientResourceError`): the scheduler
-has looked already, so it only catches Pods that were bound past it, and races. Reasons and words are the kubelet's.
+Admission follows the kubelet (pkg/kubelet/lifecycle `predicateAdmitHandler`, `InsufficientResourceError`): the
+scheduler has looked already, so it only catches Pods that were bound past it, and races. Reasons and words are the
+kubelet's.
 """
 
 from collections.abc import Iterable, Mapping

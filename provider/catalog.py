@@ -1,4 +1,5 @@
-"""The PodVMClasses and PodVMImages of the cluster as values, kept up to date by `handlers`; shared by all virtual nodes.
+"""The PodVMClasses and PodVMImages of the cluster as values, kept up to date by `handlers`; shared by all virtual
+nodes.
 
 Loaded whole before the first virtual node runs: a class that is only not known yet must not look like one that was
 deleted. What a VCH makes of them is `parent_slots` (parents) and `plan` (Pods).

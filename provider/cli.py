@@ -105,7 +105,12 @@ async def _run(client: KubeClient, settings: Settings, tls: ssl.SSLContext, keep
         async with asyncio.TaskGroup() as group:
             group.create_task(leases.run())
             group.create_task(
-                embedded.run(handlers.registry_of(fleet, process.catalog), embedded.settings(), client.configuration, keep_signals)
+                embedded.run(
+                    handlers.registry_of(fleet, process.catalog),
+                    embedded.settings(),
+                    client.configuration,
+                    keep_signals,
+                )
             )
     finally:
         await leases.close()

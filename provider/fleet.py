@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from provider import errors
 from provider.fence import Fence
 from provider.kube.client import KubeObject
-from provider.vch import reference
+from provider.ownership import reference
 
 log = structlog.get_logger(__name__)
 

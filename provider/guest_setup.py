@@ -1,7 +1,7 @@
 """What all parents of a VCH are set up with: registries, certificates, proxy. Pure.
 
-A part of the agent's `setup` (`parent_message`), the same for each image; only what is said is in it, so that a VCH that
-says nothing needs nothing of its guests.
+A part of the agent's `setup` (`parent_message`), the same for each image; only what is said is in it, so that a VCH
+that says nothing needs nothing of its guests.
 """
 
 from typing import Any

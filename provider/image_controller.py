@@ -1,7 +1,7 @@
 """From the names of PodVMImages to what parents are cloned from: templates found, or brought into the inventory first.
 
-One virtual node's, since names are looked for in its vCenter. What is found stays until the image's spec changes; what is
-not is looked for again, since that is mended in vCenter, out of our sight.
+One virtual node's, since names are looked for in its vCenter. What is found stays until the image's spec changes;
+what is not is looked for again, since that is mended in vCenter, out of our sight.
 """
 
 import asyncio

@@ -19,7 +19,9 @@ POD_START = Histogram(
 STEP_FAILURES = Counter("vch_step_failures_total", "Steps of a pod VM's life that failed", ["step", "reason"])
 POD_VMS = Gauge("vch_pod_vms", "Pod VMs in the inventory", ["node"])
 PARENTS = Gauge("vch_parents", "Parents that the VCH wants, and those that can be cloned", ["node", "state"])
-STANDBY = Counter("vch_standby_total", "Pods that a standby clone was there for (hit), or was not (miss)", ["node", "result"])
+STANDBY = Counter(
+    "vch_standby_total", "Pods that a standby clone was there for (hit), or was not (miss)", ["node", "result"]
+)
 DANGLING = Counter("vch_dangling_vms_destroyed_total", "Pod VMs without a Pod that were destroyed", ["node"])
 LEASES_HELD = Gauge(
     "vch_leases_held", "Whether this replica holds the Lease of a virtual node (1) or not (0)", ["node"]

@@ -13,7 +13,7 @@ from provider import quantity
 from provider.api.node import TAINT_KEY, TaintEffect
 from provider.api.vch import VirtualContainerHostSpec
 from provider.capacity import Resources
-from provider.parentvm import GuestFacts
+from provider.parentvm import NO_FACTS, GuestFacts
 
 KubeObject = dict[str, Any]
 
@@ -45,7 +45,7 @@ class NodeOffer:
 
     capacity: Resources | None = None
     allocatable: Resources | None = None
-    guest: GuestFacts = GuestFacts()
+    guest: GuestFacts = NO_FACTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ def node_status(
     about = {"images": images(offer.guest), "nodeInfo": node_info(offer.guest)}
     if offer.capacity is None:
         size |= {name: stored[name] for name in size if name in stored}
-    if offer.guest == GuestFacts():
+    if offer.guest == NO_FACTS:
         about |= {name: stored[name] for name in about if name in stored}
     return {
         "apiVersion": "v1",

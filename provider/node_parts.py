@@ -1,7 +1,7 @@
 """The parts of one virtual node that stand on a connection to vCenter, put together. Nothing runs here.
 
-`node_engine`, the neighbour, connects, makes these and runs them. What is decided between them is in functions of values:
-this only says which part asks which.
+`node_engine`, the neighbour, connects, makes these and runs them. What is decided between them is in functions of
+values: this only says which part asks which.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -26,7 +26,7 @@ from provider.kube.writes import PodWrites
 from provider.parent_controller import ParentController, ParentInventory, ParentMirror, Placing, Wants
 from provider.parent_controller.controller import Owner
 from provider.parent_slots import Demand, Slot
-from provider.parentvm import GuestFacts, ParentKey, Placement
+from provider.parentvm import NO_FACTS, GuestFacts, ParentKey, Placement
 from provider.plan import Offer
 from provider.pod_controller import Inventory, PodController, Surroundings
 from provider.pod_controller.surroundings import Link, RelayHandler
@@ -188,7 +188,7 @@ class NodeParts:
         """What the guests of the default image are, and all images that any parent has."""
         reports = [vm.report.guest for vm in self.parents.parents if vm.report is not None]
         if not reports:
-            return GuestFacts()
+            return NO_FACTS
         images = {image.names: image for guest in reports for image in guest.images}
         return replace(reports[0], images=tuple(images.values()))
 
@@ -318,5 +318,3 @@ class _ParentAddresses:
 
     def give_back(self, holder: str) -> None:
         self._book.release(holder)
-
-

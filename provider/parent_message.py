@@ -1,7 +1,7 @@
 """What a parent's agent is told, as far as it comes from the VCH and the image: `guestinfo.vch.parent`. Pure.
 
-The agent's side is `guest/vch_agent/parent_message.py`. The *setup* is what makes parents differ; it goes into the slot's
-digest, so that a change makes them outdated. Identity, time and seed are added when the parent is made.
+The agent's side is `guest/vch_agent/parent_message.py`. The *setup* is what makes parents differ; it goes into the
+slot's digest, so that a change makes them outdated. Identity, time and seed are added when the parent is made.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Which parents a VCH wants: one slot for each ESXi host × class × image (× namespace), and what fills it. Pure.
+"""Which parents a VCH wants: one slot for each ESXi host, class, image (and namespace), and what fills it. Pure.
 
 A slot's *digest* is over everything that its parent is made from: the class's size, the image and all that it is a fork
 of, registries, proxy, certificates. A parent with another digest is outdated; `parent_lifecycle`, the neighbour,

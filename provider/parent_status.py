@@ -1,4 +1,5 @@
-"""ParentVM objects: what an admin sees of a parent with `kubectl get pvm`. Pure; `parent_controller.mirror` writes them.
+"""ParentVM objects: what an admin sees of a parent with `kubectl get pvm`. Pure; `parent_controller.mirror` writes
+them.
 
 They are a picture only. The provider decides by what vSphere shows; deleting or editing one changes nothing and is put
 right again.
@@ -10,6 +11,7 @@ from typing import Any
 
 from provider.api.fields import GROUP, VERSION
 from provider.node import timestamp
+from provider.ownership import reference
 from provider.parent_slots import Slot
 from provider.parentvm import Host, ParentPhase, ParentVM
 from provider.podvm import PowerState
@@ -32,14 +34,7 @@ def parent_object(
         "metadata": {
             "name": object_name(metadata["name"], vm),
             "labels": {VCH_LABEL: metadata["name"]},
-            "ownerReferences": [
-                {
-                    "apiVersion": vch["apiVersion"],
-                    "kind": vch["kind"],
-                    "name": metadata["name"],
-                    "uid": metadata["uid"],
-                }
-            ],
+            "ownerReferences": [reference(vch)],
         },
         "spec": {
             "vch": metadata["name"],

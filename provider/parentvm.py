@@ -1,7 +1,8 @@
 """The words in which the provider speaks of parents and of what holds them: key, digest, report, hosts, resource pool.
 
-Values only, as the neighbour `podvm`, which has the pod VMs and the seam. A *key* says which parent is wanted (a slot:
-there is one parent for each), a *digest* what it must be made from; a parent whose digest is not the slot's is outdated.
+Values only, as the neighbour `podvm`, which has the pod VMs and the seam. A *key* says which parent is wanted (a
+slot: there is one parent for each), a *digest* what it must be made from; a parent whose digest is not the slot's is
+outdated.
 """
 
 from collections.abc import Mapping
@@ -61,6 +62,10 @@ class GuestFacts:
     shares_memory: bool = True
 
 
+NO_FACTS = GuestFacts()
+"""Of a guest that has not reported."""
+
+
 @dataclass(frozen=True, slots=True)
 class ParentReport:
     """`guestinfo.vch.report` of a parent."""
@@ -68,7 +73,7 @@ class ParentReport:
     parent_id: str
     phase: ParentPhase
     message: str = ""
-    guest: GuestFacts = GuestFacts()
+    guest: GuestFacts = NO_FACTS
 
 
 @dataclass(frozen=True, slots=True)

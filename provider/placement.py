@@ -1,8 +1,8 @@
 """Which parent a Pod's VM is cloned from. Choosing the parent is choosing the host: a clone lands beside it. Pure.
 
-Hosts are compared by what a clone would leave free of memory and of CPU, whichever is scarcer. vSphere's own figures are
-up to a minute old, so VMs of ours count with their whole size as soon as they are asked for: that also spreads a burst of
-Pods. A host that has just refused for lack of resources is avoided for a while.
+Hosts are compared by what a clone would leave free of memory and of CPU, whichever is scarcer. vSphere's own figures
+are up to a minute old, so VMs of ours count with their whole size as soon as they are asked for: that also spreads a
+burst of Pods. A host that has just refused for lack of resources is avoided for a while.
 """
 
 from collections import Counter

@@ -10,7 +10,7 @@ import contextlib
 import os
 import secrets
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -166,17 +166,21 @@ class StandbyController:
             return f"its agent was silent for {self._report_timeout:.0f} s"
         return None if self._current(vm) else "its parent is outdated or gone"
 
-    def _begin(self, key: str, work: object) -> None:
+    def _begin(self, key: str, work: Coroutine[object, object, None]) -> None:
         if key in self._tasks:
-            work.close()  # type: ignore[attr-defined]
+            work.close()
             return
         task = asyncio.create_task(self._attempt(key, work), name=f"standby {key}")
         self._tasks[key] = task
-        task.add_done_callback(lambda _: (self._tasks.pop(key, None), self.wake()))
+        task.add_done_callback(lambda _: self._done(key))
 
-    async def _attempt(self, key: str, work: object) -> None:
+    def _done(self, key: str) -> None:
+        self._tasks.pop(key, None)
+        self.wake()
+
+    async def _attempt(self, key: str, work: Coroutine[object, object, None]) -> None:
         try:
-            await work  # type: ignore[misc]
+            await work
             self._backoffs.pop(key, None)
         except errors.ProviderError as error:
             delay = self._backoffs[key].failed(error, self._clock.monotonic())

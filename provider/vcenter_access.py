@@ -4,12 +4,15 @@ Reads by `kube.operator_objects`, nothing is kept. The guests' CA is made here o
 """
 
 from provider import errors
+from provider.api.fields import CABundleRef
+from provider.api.supplies import Registries
+from provider.api.vcenter import VCenter
 from provider.clock import Clock
 from provider.guest import credentials
 from provider.guest.credentials import ClientCredentials
 from provider.kube.client import KubeObject
 from provider.kube.operator_objects import OperatorObjects
-from provider.vch import VCenter, reference
+from provider.ownership import reference
 
 
 async def login(objects: OperatorObjects, spec: VCenter) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from provider import errors, quantity
 from provider.api.conditions import ConditionStatus, ConditionType
 from provider.capacity import Resources
 from provider.node import NodeHealth, NodeOffer, parse_time, resource_list, timestamp
-from provider.parentvm import GuestFacts, Placement
+from provider.parentvm import NO_FACTS, GuestFacts, Placement
 from provider.podvm import VCenterAbout
 
 KubeObject = dict[str, Any]
@@ -54,7 +54,7 @@ class Counts:
     standby_ready: int = 0
     standby_hits: int = 0
     standby_misses: int = 0
-    guest: GuestFacts = GuestFacts()
+    guest: GuestFacts = NO_FACTS
 
 
 @dataclass(frozen=True, slots=True)

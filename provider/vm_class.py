@@ -79,7 +79,7 @@ def choose_image(pod: KubeObject, vm_class: VMClass, images: Sequence[str]) -> s
             f"metadata.annotations[{IMAGE_ANNOTATION}]",
             f"{named!r} is none of this node's images; there are: {', '.join(images)}",
         )
-    return named
+    return str(named)
 
 
 def _named(named: str, size: Mapping[str, int], classes: Sequence[VMClass]) -> VMClass:

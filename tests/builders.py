@@ -2,12 +2,12 @@
 
 from typing import Any
 
+from provider.api.vch import VirtualContainerHostSpec
 from provider.lifecycle import Facts, PodFacts
 from provider.parent_slots import Image, Slot
 from provider.parentvm import Host, ParentKey, ParentMarks, ParentPhase, ParentReport, ParentVM
 from provider.plan import Offer, PodPlan
 from provider.podvm import GuestPhase, GuestReport, PodIdentity, PodVM, PodVMClass, PowerState
-from provider.vch import VirtualContainerHostSpec
 from provider.vm_class import VMClass
 
 UID = "0a1b2c3d-1111-2222-3333-444455556666"
@@ -80,7 +80,9 @@ def make_offer(*classes: VMClass, **fields: Any) -> Offer:
 def make_host(moref: str = "host-1", **fields: Any) -> Host:
     """A host of 8 cores and 32 GiB of which nothing is used."""
     given: dict[str, Any] = {"name": moref, "connected": True, "maintenance": False, "cpu_mhz": 16000, "cpu_cores": 8}
-    return Host(**{**given, "moref": moref, "cpu_mhz_used": 0, "memory_bytes": 32 * GIB, "memory_used_bytes": 0, **fields})
+    return Host(
+        **{**given, "moref": moref, "cpu_mhz_used": 0, "memory_bytes": 32 * GIB, "memory_used_bytes": 0, **fields}
+    )
 
 
 def make_key(host: str = "host-1", image: str = "photon", vm_class: str = "small", namespace: str = "") -> ParentKey:
@@ -113,9 +115,10 @@ def make_vch_spec(**fields: Any) -> dict:
     """The spec of a VirtualContainerHost as the API server has it; `fields` are laid over its parts."""
     given: dict[str, dict] = {
         "vCenter": {"server": "vcenter.test", "credentialsSecretRef": {"name": "vcenter"}},
-        "placement": {"folder": "pods", "resourcePool": "pods", "parent": "parent"},
+        "placement": {"folder": "pods", "resourcePool": "pods"},
         "network": {"ranges": ["10.0.0.5-10.0.0.50"], "prefixLength": 24, "gateway": "10.0.0.1"},
-        "capacity": {"cpu": "64", "memory": "256Gi"},
+        "template": {"images": ["parent"], "classes": ["small"]},
+        "limits": {"cpu": "64", "memory": "256Gi"},
         "node": {"address": "192.0.2.10"},
     }
     return given | {name: given.get(name, {}) | part for name, part in fields.items()}

@@ -7,10 +7,10 @@ import pytest
 from pydantic import ValidationError
 
 from provider import fleet
+from provider.api.vch import VirtualContainerHostSpec
 from provider.fence import Fence
 from provider.fleet import Fleet
 from provider.tenure import Terms
-from provider.vch import VirtualContainerHostSpec
 from tests.builders import make_vch_spec
 
 
@@ -133,7 +133,7 @@ async def test_what_is_no_change_of_the_spec_does_not_disturb() -> None:
     await nodes.close()
 
 
-@pytest.mark.parametrize("changed", [make_vch(capacity={"cpu": "1"}), make_vch(uid="uid-2")])
+@pytest.mark.parametrize("changed", [make_vch(limits={"cpu": "1"}), make_vch(uid="uid-2")])
 async def test_a_changed_vch_is_begun_anew_when_the_old_one_has_ended(changed: dict) -> None:
     made = Made()
     nodes = make_fleet(made)

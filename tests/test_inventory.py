@@ -181,7 +181,7 @@ def test_whatever_happens_the_ways_to_look_at_it_agree(events: list[InventoryEve
 
 def test_a_standby_clone_is_ours_without_being_a_pods_until_it_is_bound() -> None:
     inventory = make_inventory()
-    waiting = make_vm("vm-5", uid="", name="", standby=True, address="10.0.0.9")
+    waiting = make_vm("vm-5", uid="", name="", address="10.0.0.9")
     assert inventory.apply(Appeared(waiting), 1.0) == ()
     assert [seen.vm for seen in inventory.standbys()] == [waiting]
     assert inventory.vms() == []
@@ -194,7 +194,7 @@ def test_a_standby_clone_is_ours_without_being_a_pods_until_it_is_bound() -> Non
 
 def test_a_standby_clone_that_went_unseen_is_forgotten() -> None:
     inventory = make_inventory()
-    inventory.apply(Appeared(make_vm("vm-5", uid="", standby=True)), 1.0)
+    inventory.apply(Appeared(make_vm("vm-5", uid="")), 1.0)
     inventory.apply(Lost(OSError()), 2.0)
     inventory.apply(Synced(), 3.0)
     assert inventory.standbys() == []

@@ -29,7 +29,9 @@ def slots(**fields: Any) -> dict[ParentKey, Slot]:
 
 
 def test_prewarmed_parents_are_there_for_each_host_and_class() -> None:
-    assert set(slots()) == {make_key(host, "photon", size) for host in ("host-1", "host-2") for size in ("small", "large")}
+    assert set(slots()) == {
+        make_key(host, "photon", size) for host in ("host-1", "host-2") for size in ("small", "large")
+    }
 
 
 def test_a_class_with_an_image_of_its_own_is_wanted_with_that_one() -> None:

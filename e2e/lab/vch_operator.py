@@ -58,9 +58,7 @@ class Operator:
 
     def prepare(self) -> None:
         """The CRDs and the operator's namespace."""
-        for crd in sorted((self.paths.checkout / "crds").glob("*.yaml")):
-            kubectl.run(self.paths, "apply", "--server-side", "--filename", str(crd))
-        kubectl.run(self.paths, "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+        install_crds(self.paths)
         kubectl.apply(self.paths, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
 
     def start(self, cluster: Cluster) -> Process:
@@ -113,6 +111,13 @@ class Operator:
         """Deletes the VirtualContainerHosts, so that the operator ends their nodes; not an error if it cannot."""
         with contextlib.suppress(Exception):
             kubectl.run(self.paths, "delete", "virtualcontainerhosts", "--all", "--timeout=20s")
+
+
+def install_crds(paths: Paths) -> None:
+    """Returns when the API server serves the kinds."""
+    for crd in sorted((paths.checkout / "crds").glob("*.yaml")):
+        kubectl.run(paths, "apply", "--server-side", "--filename", str(crd))
+    kubectl.run(paths, "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
 
 
 def _secret(login: dict[str, str]) -> dict[str, Any]:

@@ -9,8 +9,9 @@ import contextlib
 from collections.abc import Mapping
 
 from provider import errors
+from provider.api.fields import GROUP, VERSION
+from provider.api.vch import PLURAL
 from provider.kube.client import APPLY, FIELD_MANAGER, MERGE, KubeClient, KubeObject, path
-from provider.vch import GROUP, PLURAL, VERSION
 
 _API = f"{GROUP}/{VERSION}"
 FINALIZER = f"{GROUP}/drain"

@@ -241,14 +241,16 @@ class ParentController:
                 return None
         task = asyncio.create_task(self._attempt(key, step), name=f"{type(step).__name__.lower()} parent {key}")
         self._tasks[under_way] = task
-        task.add_done_callback(lambda _: (self._tasks.pop(under_way, None), self.wake()))
+        task.add_done_callback(lambda _: self._done(under_way))
         return None
+
+    def _done(self, under_way: ParentKey | str) -> None:
+        self._tasks.pop(under_way, None)
+        self.wake()
 
     def _preparing(self) -> int:
         making = {key for key in self._tasks if isinstance(key, ParentKey)}
-        warming = {
-            vm.marks.key for vm in self._inventory.parents if vm.power_state is PowerState.ON and not vm.frozen
-        }
+        warming = {vm.marks.key for vm in self._inventory.parents if vm.power_state is PowerState.ON and not vm.frozen}
         return len(making | warming)
 
     # The steps.

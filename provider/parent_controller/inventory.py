@@ -1,7 +1,8 @@
-"""What vSphere shows of a VCH's parents, hosts and resource pool, kept from the events of its watch. No I/O, no decisions.
+"""What vSphere shows of a VCH's parents, hosts and resource pool, kept from the events of its watch. No I/O, no
+decisions.
 
-The neighbour `pod_controller.inventory` has the pod VMs. Only parents with this cluster's and this VCH's marks are ours.
-While `synced` is false the picture is stale: what is missing then means nothing.
+The neighbour `pod_controller.inventory` has the pod VMs. Only parents with this cluster's and this VCH's marks are
+ours. While `synced` is false the picture is stale: what is missing then means nothing.
 """
 
 from collections.abc import Mapping, Sequence

@@ -17,6 +17,7 @@ KubeObject = dict[str, Any]
 
 _AT_MOST_EVERY = 1.0
 _RETRY_SECONDS = 5.0
+_RELIST_SECONDS = 300.0
 
 
 class ParentObjects(Protocol):
@@ -50,7 +51,11 @@ class ParentMirror:
         """Until cancelled."""
         known: dict[str, KubeObject] | None = None
         while True:
-            await self._changed.wait()
+            try:
+                async with asyncio.timeout(_RELIST_SECONDS):
+                    await self._changed.wait()
+            except TimeoutError:
+                known = None  # what somebody else has written or deleted is put right
             self._changed.clear()
             try:
                 if known is None:

@@ -1,7 +1,7 @@
 """What Pods and standby clones need of parents: what is offered, which one to clone from, and what to avoid.
 
-Joins what is known (`controller`, both inventories) to the choice (`placement`); a host that refuses for lack of resources
-is remembered here for a while.
+Joins what is known (`controller`, both inventories) to the choice (`placement`); a host that refuses for lack of
+resources is remembered here for a while.
 """
 
 import contextlib

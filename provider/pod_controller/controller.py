@@ -83,7 +83,8 @@ class PodController:
                 namesake.wake()  # it may have waited for this VM to be off
 
     def hurry(self) -> None:
-        """Something changed that may make what failed succeed: a parent is ready, capacity is free, a class is there."""
+        """Something changed that may make what failed succeed: a parent is ready, capacity is free, a class is
+        there."""
         for each in self._workers.values():
             each.hurry()
 

@@ -1,8 +1,9 @@
 """What vSphere shows of one VCH, kept from the events of its watch. No I/O, no decisions.
 
-Only VMs with this cluster's and this VCH's marks are ours (invariant I-06); of others in the folder only the addresses
-count. A standby clone is ours without a Pod, until it is bound to one. While `synced` is false the picture is stale: what
-is in it may be used, what is missing means nothing. Parents and hosts are `parent_controller.inventory`'s.
+Only VMs with this cluster's and this VCH's marks are ours (invariant I-06); of others in the folder only the
+addresses count. A standby clone is ours without a Pod, until it is bound to one. While `synced` is false the picture
+is stale: what is in it may be used, what is missing means nothing. Parents and hosts are
+`parent_controller.inventory`'s.
 """
 
 import asyncio

@@ -10,11 +10,11 @@ from provider.addresses import AddressBook
 from provider.admission import Admission
 from provider.api.vch import VirtualContainerHostSpec
 from provider.clock import Clock
+from provider.errors import ProviderError
 from provider.guest.credentials import ClientCredentials
 from provider.guest.link import LinkState
 from provider.kube.events import EventRecorder
 from provider.kube.objects import ObjectWatches
-from provider.errors import ProviderError
 from provider.parent_slots import Demand
 from provider.parentvm import ParentVM
 from provider.plan import Offer, PodPlan
@@ -115,9 +115,7 @@ class Surroundings:
             identity=identity,
             clone_id=clone_id,
             hostname=hostname,
-            network=guestinfo.GuestNetwork(
-                address, network.prefix_length, network.gateway, tuple(network.nameservers)
-            ),
+            network=guestinfo.GuestNetwork(address, network.prefix_length, network.gateway, tuple(network.nameservers)),
             client_ca_pem=self.credentials.ca_pem,
             seed=seed,
             now=self.clock.now().timestamp(),

@@ -13,9 +13,15 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], HurriedLoop]]:
 
 
 @pytest.fixture
-async def hosts() -> AsyncIterator[Hosts]:
-    """Two hosts without parents, and a controller that has just been started."""
+async def not_started() -> AsyncIterator[Hosts]:
+    """Two hosts without parents, and nobody who looks after them yet."""
     hosts = Hosts()
-    hosts.start()
     yield hosts
     await hosts.stop()
+
+
+@pytest.fixture
+async def hosts(not_started: Hosts) -> Hosts:
+    """Two hosts without parents, and a controller that has just been started."""
+    not_started.start()
+    return not_started

@@ -1,4 +1,5 @@
-"""Hosts with parents, in memory: what the parent controller asks of a vSphere, and a node's wants that a test can change.
+"""Hosts with parents, in memory: what the parent controller asks of a vSphere, and a node's wants that a test can
+change.
 
 A parent boots for a while and freezes, as its agent does it; a clone of it is nobody's business here.
 """
@@ -37,8 +38,8 @@ LAG_SECONDS = 0.1
 class Hosts:
     """`podvm.VSphere` for parents, and the controller of one virtual node."""
 
-    def __init__(self, hosts: int = 2) -> None:
-        self.hosts = {f"host-{number}": make_host(f"host-{number}") for number in range(1, hosts + 1)}
+    def __init__(self) -> None:
+        self.hosts = {name: make_host(name) for name in ("host-1", "host-2")}
         self.parents: dict[str, ParentVM] = {}
         self.requests: list[MakeParent] = []
         self.failures: list[errors.ProviderError] = []
@@ -111,7 +112,7 @@ class Hosts:
 
     def change(self, moref: str, **fields: Any) -> None:
         self.parents[moref] = replace(self.parents[moref], **fields)
-        self._later(LAG_SECONDS, lambda: moref in self.parents and self.tell(ParentAppeared(self.parents[moref])))
+        self._later(LAG_SECONDS, lambda: self.tell(ParentAppeared(self.parents[moref])))
 
     def change_host(self, moref: str, **fields: Any) -> None:
         self.hosts[moref] = replace(self.hosts[moref], **fields)

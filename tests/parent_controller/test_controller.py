@@ -5,7 +5,7 @@ import json
 from provider import errors, guestinfo
 from provider.parent_slots import Demand, Image
 from provider.power import PowerState
-from tests.builders import make_vm_class
+from tests.builders import make_host, make_vm_class
 from tests.parent_controller.hosts import BOOT_SECONDS, Hosts
 
 SMALL = Demand("photon", "small")
@@ -30,12 +30,12 @@ async def test_a_parent_is_told_what_it_is(hosts: Hosts) -> None:
     assert (request.source, request.cpus, request.memory_mib, request.fork) == ("vm-9", 2, 1024, False)
 
 
-async def test_no_more_are_made_at_once_than_is_allowed() -> None:
-    hosts = Hosts(hosts=6)
+async def test_no_more_are_made_at_once_than_is_allowed(not_started: Hosts) -> None:
+    hosts = not_started
+    hosts.hosts = {f"host-{number}": make_host(f"host-{number}") for number in range(1, 7)}
     hosts.start()
     await hosts.all_ready(within=600)
     assert hosts.most_at_once == 2
-    await hosts.stop()
 
 
 async def test_a_restart_makes_nothing_anew(hosts: Hosts) -> None:
@@ -156,15 +156,19 @@ async def test_a_failing_agent_is_named_and_tried_again_at_growing_distances(hos
     assert hosts.controller.failure() is None
 
 
-async def test_a_template_that_cannot_be_cloned_is_tried_again(hosts: Hosts) -> None:
+async def test_a_template_that_cannot_be_cloned_is_tried_again(not_started: Hosts) -> None:
+    hosts = not_started
     hosts.failures = [errors.InsufficientResources("no memory left"), errors.VCenterUnreachable("gone")]
+    hosts.start()
     await hosts.until(lambda: "no memory left" in hosts.controller.waits_for(SMALL), within=10)
     await hosts.all_ready()
     assert len(hosts.requests) == 2
 
 
-async def test_on_demand_a_parent_is_made_for_the_first_pod_that_asks(hosts: Hosts) -> None:
+async def test_on_demand_a_parent_is_made_for_the_first_pod_that_asks(not_started: Hosts) -> None:
+    hosts = not_started
     hosts.prewarm = False
+    hosts.start()
     await hosts.until(lambda: hosts.clock.monotonic() > 1100.0)
     assert not hosts.requests
     hosts.controller.ask(Demand("photon", "small", "team-a"))

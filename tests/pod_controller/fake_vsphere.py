@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from provider import errors, guestinfo
+from provider.parentvm import ParentVM
 from provider.podvm import (
     Appeared,
     CloneRequest,
@@ -19,7 +20,6 @@ from provider.podvm import (
     Vanished,
     VCenterAbout,
 )
-from provider.parentvm import ParentVM
 from tests.builders import make_parent_vm
 
 CLONE_SECONDS = 0.5
@@ -128,7 +128,7 @@ class FakeVSphere:
         whose = {key: extra_config[key] for key in (guestinfo.POD_NAMESPACE, guestinfo.POD_NAME, guestinfo.POD_UID)}
         identity = replace(vm.identity, namespace=whose[guestinfo.POD_NAMESPACE], name=whose[guestinfo.POD_NAME])
         identity = replace(identity, uid=whose[guestinfo.POD_UID])
-        self.change(moref, identity=identity, standby=False, change_version=f"{change_version}+")
+        self.change(moref, identity=identity, change_version=f"{change_version}+")
         self._end("bind")
 
     async def pin(self, moref: str, fingerprint: str) -> None:

@@ -12,8 +12,8 @@ from provider.capacity import Resources
 from provider.collector import Collector
 from provider.guest.credentials import ClientCredentials
 from provider.kube.objects import ObjectRef
-from provider.pod_controller import Inventory, PodController, Surroundings
 from provider.parentvm import ParentVM
+from provider.pod_controller import Inventory, PodController, Surroundings
 from provider.podvm import PodVM, PowerState
 from provider.relay_controller import RelayController
 from tests.builders import make_spec
@@ -57,7 +57,7 @@ class World:
             parents=self.parents,
             standby=self.standby,
             admission=Admission(lambda _: self.offered),
-            vsphere=self.vsphere,
+            vsphere=cast("Any", self.vsphere),
             pods=self.pods,
             objects=cast("Any", NoObjects()),
             events=cast("Any", self.events),
@@ -68,7 +68,7 @@ class World:
             report_timeout=60.0,
         )
         self.controller = PodController(here, self.pods)
-        collector = Collector(NODE, inventory, self.controller, self.pods, self.vsphere, self.clock)
+        collector = Collector(NODE, inventory, self.controller, self.pods, cast("Any", self.vsphere), self.clock)
         self._tasks = [asyncio.create_task(each.run()) for each in (self.controller, collector)]
         self.vsphere.connect(self.controller.inventory_changed)
         self.pods.watch = self.controller
