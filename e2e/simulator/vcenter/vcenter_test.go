@@ -83,7 +83,9 @@ type lab struct {
 	parent  *object.VirtualMachine
 }
 
-func start(t *testing.T) *lab {
+func start(t *testing.T) *lab { return startWith(t, Inventory{}) }
+
+func startWith(t *testing.T, inventory Inventory) *lab {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
@@ -91,6 +93,7 @@ func start(t *testing.T) *lab {
 	v, err := Start(Config{
 		Listen: "127.0.0.1:0", User: "administrator", Password: "secret", StateDir: t.TempDir(),
 		Backends: []guest.Backend{backend}, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Inventory: inventory,
 	})
 	must(t, err)
 	t.Cleanup(func() { must(t, v.Close()) })
@@ -115,7 +118,7 @@ func (l *lab) makeParent(name string) *object.VirtualMachine {
 	if err == nil {
 		folder = vms
 	}
-	pool, err := l.finder.DefaultResourcePool(l.ctx)
+	pool, err := l.finder.ResourcePool(l.ctx, "DC0_C0/Resources")
 	must(l.T, err)
 	spec := types.VirtualMachineConfigSpec{
 		Name: name, NumCPUs: 1, MemoryMB: 512, GuestId: string(types.VirtualMachineGuestOsIdentifierOtherGuest64),

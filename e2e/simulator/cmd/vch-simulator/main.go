@@ -26,6 +26,7 @@ type options struct {
 	bridge, qemuImage, nativeImage       string
 	cgroups                              string
 	user, password                       string
+	inventory                            vcenter.Inventory
 }
 
 func main() {
@@ -44,6 +45,11 @@ func main() {
 	flag.StringVar(&o.cgroups, "cgroups", "vch-simulator", "how the cgroups of native guests are called, before the VM's ID")
 	flag.StringVar(&o.user, "user", "administrator", "user name to log in with")
 	flag.StringVar(&o.password, "password", "vch", "password to log in with")
+	flag.IntVar(&o.inventory.Clusters, "clusters", 1, "number of clusters")
+	flag.IntVar(&o.inventory.Hosts, "hosts", 1, "number of hosts in each cluster")
+	flag.IntVar(&o.inventory.Datastores, "datastores", 1, "number of datastores, which all hosts have")
+	flag.IntVar(&o.inventory.HostCPUs, "host-cpus", 0, "processors of each host; 0: 2, and no limit to what it takes")
+	flag.IntVar(&o.inventory.HostMemoryMB, "host-memory-mb", 0, "memory of each host; 0: 4 GB, and no limit to what it takes")
 	flag.Parse()
 	if err := run(o, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "vch-simulator:", err)
@@ -72,7 +78,7 @@ func run(o options, rest []string) (err error) {
 		return err
 	}
 	simulated, err := vcenter.Start(vcenter.Config{
-		Listen: o.listen, User: o.user, Password: o.password,
+		Listen: o.listen, User: o.user, Password: o.password, Inventory: o.inventory,
 		StateDir: filepath.Join(o.stateDir, "vms"), Backends: backends, Log: log,
 	})
 	if err != nil {
