@@ -50,6 +50,7 @@ func Handler(v *vcenter.VCenter) http.Handler {
 		w.WriteHeader(http.StatusNoContent)
 	})
 	site(mux, v)
+	accounts(mux, v)
 	return mux
 }
 

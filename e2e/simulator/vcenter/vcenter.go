@@ -30,6 +30,7 @@ type Config struct {
 	Listen   string // host:port
 	User     string
 	Password string
+	Logins   map[string]string // passwords of further users
 	StateDir string            // folders of VMs, one each; removed at the end
 	Backends []guest.Backend
 	Log      *slog.Logger
@@ -43,6 +44,8 @@ type VCenter struct {
 	Machines   *Machines
 	Faults     *Faults
 	Site       *Site
+	Logins     *Logins
+	Privileges *Privileges
 
 	model  *simulator.Model
 	server *http.Server
@@ -92,9 +95,13 @@ func Start(config Config) (*VCenter, error) {
 		Machines:   machines,
 		Faults:     newFaults(config.Log),
 		Site:       &Site{ctx: service.Context, defaultModes: modes},
+		Logins:     newLogins(service.Context, config),
+		Privileges: &Privileges{ctx: service.Context},
 		model:      model,
 		stop:       stop,
 	}
+	service.Context.Map.SessionManager().ValidLogin = vcenter.Logins.valid
+	service.Context.Map.Handler = vcenter.Privileges.check
 	vcenter.server = &http.Server{
 		Handler:           vcenter.Faults.front(handler),
 		TLSConfig:         secured,

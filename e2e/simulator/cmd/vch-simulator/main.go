@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -26,7 +27,23 @@ type options struct {
 	bridge, qemuImage, nativeImage       string
 	cgroups                              string
 	user, password                       string
+	logins                               logins
 	inventory                            vcenter.Inventory
+}
+
+// logins are further users; the flag can be repeated.
+type logins map[string]string
+
+func (l logins) String() string { return "" } // no password is shown
+
+// Set implements flag.Value.
+func (l logins) Set(value string) error {
+	user, password, ok := strings.Cut(value, ":")
+	if !ok || user == "" || password == "" {
+		return errors.New("write it as user:password")
+	}
+	l[user] = password
+	return nil
 }
 
 func main() {
@@ -34,7 +51,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "init:", native.Init())
 		os.Exit(1)
 	}
-	var o options
+	o := options{logins: logins{}}
 	flag.StringVar(&o.listen, "listen", "127.0.0.1:8989", "address of the vSphere API")
 	flag.StringVar(&o.control, "control", "127.0.0.1:0", "address of the control endpoint")
 	flag.StringVar(&o.stateDir, "state-dir", "", "folder for the VMs' state (required)")
@@ -45,6 +62,7 @@ func main() {
 	flag.StringVar(&o.cgroups, "cgroups", "vch-simulator", "how the cgroups of native guests are called, before the VM's ID")
 	flag.StringVar(&o.user, "user", "administrator", "user name to log in with")
 	flag.StringVar(&o.password, "password", "vch", "password to log in with")
+	flag.Var(o.logins, "login", "user:password that can log in too; can be repeated")
 	flag.IntVar(&o.inventory.Clusters, "clusters", 1, "number of clusters")
 	flag.IntVar(&o.inventory.Hosts, "hosts", 1, "number of hosts in each cluster")
 	flag.IntVar(&o.inventory.Datastores, "datastores", 1, "number of datastores, which all hosts have")
@@ -78,7 +96,7 @@ func run(o options, rest []string) (err error) {
 		return err
 	}
 	simulated, err := vcenter.Start(vcenter.Config{
-		Listen: o.listen, User: o.user, Password: o.password, Inventory: o.inventory,
+		Listen: o.listen, User: o.user, Password: o.password, Logins: o.logins, Inventory: o.inventory,
 		StateDir: filepath.Join(o.stateDir, "vms"), Backends: backends, Log: log,
 	})
 	if err != nil {
