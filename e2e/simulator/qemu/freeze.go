@@ -24,19 +24,22 @@ func (g *Guest) freeze(l *life, id string) error {
 	if !current {
 		return errMonitorClosed
 	}
-	if l.memory == nil {
-		return errors.New("a clone cannot be frozen yet")
+	snap := &snapshot{machine: l.machine, freeze: id, under: g.under, users: 1}
+	var err error
+	if fork := l.memory == nil; fork {
+		snap.machine.Bare = true
+		snap.devices, snap.memory, snap.changed, err = l.saveFork(ctx, g.dir)
+	} else {
+		snap.machine.Bare = false
+		snap.memory = l.memory
+		snap.devices, err = l.save(ctx)
 	}
-	devices, err := l.save(ctx)
 	if err != nil {
 		return err
 	}
 	l.end((*process).terminate)
-	snap := &snapshot{
-		machine: l.machine, freeze: id, devices: devices, memory: l.memory,
-		folder: g.backend.snapshotFolder(g.id), under: g.under, users: 1,
-	}
-	if err := errors.Join(seal(l.memory), snap.keepDisk(ctx)); err != nil {
+	snap.folder = g.backend.snapshotFolder(g.id)
+	if err := errors.Join(seal(snap.memory), snap.keepDisk(ctx)); err != nil {
 		return g.lost(l, errors.Join(err, snap.release()))
 	}
 	g.mutex.Lock()

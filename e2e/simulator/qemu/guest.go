@@ -240,6 +240,7 @@ func (g *Guest) Stats() (guest.Stats, error) {
 		stats.RAMBytes = int64(g.frozen.machine.MemoryMB) << 20
 		stats.PrivateBytes = g.frozen.held()
 		stats.PssBytes = stats.PrivateBytes
+		stats.ChangedBytes = g.frozen.changed
 	case g.life != nil:
 		stats.RAMBytes = int64(g.life.machine.MemoryMB) << 20
 		stats.PID = g.life.process.pid()

@@ -25,6 +25,7 @@ type snapshot struct {
 	memory  *os.File // sealed; nil when the snapshot cannot be cloned any more
 	folder  string
 	under   *snapshot // whose disk this one's lies on
+	changed int64     // bytes of RAM that are not as its base's; 0: it has none
 
 	mutex sync.Mutex
 	users int
