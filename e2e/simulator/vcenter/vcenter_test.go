@@ -2,10 +2,12 @@ package vcenter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/url"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +21,7 @@ import (
 	"github.com/vmware/govmomi/task"
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 
 	"vch.dev/e2e/simulator/guest"
@@ -339,6 +342,41 @@ func TestAGuestThatEndsByItselfPowersItsVMOff(t *testing.T) {
 		[]string{"runtime.powerState"}, func(changes []types.PropertyChange) bool {
 			return len(changes) > 0 && changes[0].Val == types.VirtualMachinePowerStatePoweredOff
 		}))
+}
+
+func TestEveryFaultOfAnInstantCloneCanBeInjected(t *testing.T) {
+	l := start(t)
+	for _, name := range []string{
+		"TaskInProgress", "InvalidState", "InvalidDatastore", "InsufficientResourcesFault", "InsufficientMemoryResourcesFault",
+		"InsufficientCpuResourcesFault", "DisallowedMigrationDeviceAttached", "FileFault", "NoDiskSpace", "CannotAccessFile",
+		"InvalidArgument", "NotSupported", "DuplicateName", "InvalidName", "SystemError", "NumVirtualCpusExceedsLimit",
+		"NoPermission", "NotAuthenticated", "HostNotConnected", "HostCommunication", "ManagedObjectNotFound",
+	} {
+		_, err := l.vcenter.Faults.Add(Fault{Method: "InstantClone_Task", Fault: name, Count: 1})
+		must(t, err)
+		_, err = l.clone(types.VirtualMachineInstantCloneSpec{Name: "clone"})
+		switch found := vimFault(err); {
+		case err == nil:
+			t.Errorf("%s: no fault", name)
+		case found != name:
+			t.Errorf("%s: got %s, %v", name, found, err)
+		}
+	}
+	if _, err := l.clone(types.VirtualMachineInstantCloneSpec{Name: "clone"}); err != nil {
+		t.Errorf("something was left behind: %v", err)
+	}
+}
+
+// vimFault is the type of a task's or a call's fault.
+func vimFault(err error) string {
+	var failed task.Error
+	if errors.As(err, &failed) {
+		return reflect.TypeOf(failed.Fault()).Elem().Name()
+	}
+	if soap.IsSoapFault(err) {
+		return reflect.TypeOf(soap.ToSoapFault(err).VimFault()).Name()
+	}
+	return ""
 }
 
 func TestFaults(t *testing.T) {
