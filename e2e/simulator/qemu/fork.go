@@ -3,14 +3,11 @@ package qemu
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,13 +15,21 @@ import (
 // A clone that freezes again is a fork: a parent made from a parent.
 //
 // Its disk is one more layer over its base's: all that it has not changed is
-// shared. Its RAM is not. QEMU maps one file as RAM, and Linux has no file whose
-// pages are another file's where they are equal, so that the fork gets a memory
-// file of its own: what it shared with its base is copied into that once, when
-// it freezes. Its clones share that file as those of any parent do. How much of
-// it the fork has really changed is counted (guest.Stats.ChangedBytes): a
-// hypervisor that can lay memory over memory, as vSphere's does, would hold no
-// more than that.
+// shared. QEMU maps one file as RAM, and Linux has no file whose pages are
+// another file's where they are equal, so that RAM cannot be layered like that.
+// It is shared in the way that costs less:
+//
+//   - A fork that has changed little keeps its base's memory file, sealed as that
+//     is, and the pages that it changed beside it, as a patch. A clone of it maps
+//     the file as its base's clones do, and gets the patch written into its
+//     private mapping before it runs: that much more is its own.
+//   - A fork that has changed much gets a memory file of its own, into which what
+//     it shared is copied once. Its clones share that among each other, and
+//     nothing with the base's.
+//
+// Either way guest.Stats.ChangedBytes of the fork is what differs from the base
+// (the first one, for a fork of a fork with a patch): a hypervisor that can lay
+// memory over memory, as vSphere's does, would hold no more than that for it.
 
 const (
 	stateName = "devices.state"
@@ -32,49 +37,63 @@ const (
 	copyStep  = 1 << 20
 )
 
-// saveFork stops a clone and returns the state of its devices and a memory file
-// of its own, with how much of it differs from its base's.
-func (l *life) saveFork(ctx context.Context, folder string) (devices []byte, memory *os.File, changed int64, err error) {
+// patchShare: a patch is at most this part of what the base holds. With as many
+// clones of the fork both ways cost the same.
+var patchShare = int64(16)
+
+// forkState is what a clone is frozen as.
+type forkState struct {
+	devices []byte
+	memory  *os.File
+	patch   patch // empty: the memory is the fork's own
+	changed int64
+}
+
+// saveFork stops a clone and returns its state.
+func (l *life) saveFork(ctx context.Context, folder string) (state forkState, err error) {
 	path := filepath.Join(folder, stateName)
 	defer os.Remove(path)
 	if err := l.monitor.saveDevices(ctx, path); err != nil {
-		return nil, nil, 0, fmt.Errorf("save the machine's state: %w", err)
+		return state, fmt.Errorf("save the machine's state: %w", err)
 	}
-	if devices, err = os.ReadFile(path); err != nil {
-		return nil, nil, 0, err
+	defer func() {
+		if err != nil { // it stopped for this
+			_, resumed := l.monitor.run(ctx, "cont", nil)
+			err = errors.Join(err, resumed)
+		}
+	}()
+	if state.devices, err = os.ReadFile(path); err != nil {
+		return state, err
 	}
-	if memory, err = newMemory(l.machine.MemoryMB); err != nil {
-		return nil, nil, 0, err
-	}
-	if changed, err = copyMemory(l.process.pid(), memory); err != nil {
-		return nil, nil, 0, errors.Join(fmt.Errorf("copy the clone's RAM: %w", err), memory.Close())
-	}
-	return devices, memory, changed, nil
-}
-
-// copyMemory writes what a clone's process has as RAM. Its private mapping is
-// not read where nothing was changed: that would fill holes of the base.
-func copyMemory(pid int, to *os.File) (changed int64, err error) {
+	pid := l.process.pid()
 	base, err := os.Open(fmt.Sprintf("/proc/%d/fd/%d", pid, inherited.memory))
 	if err != nil {
-		return 0, err
+		return state, err
+	}
+	changes, err := readPatch(pid)
+	if err != nil {
+		return state, errors.Join(fmt.Errorf("read the clone's RAM: %w", err), base.Close())
+	}
+	state.changed = changes.size()
+	if changes.size()*patchShare <= held(base) {
+		state.memory, state.patch = base, changes
+		return state, nil
 	}
 	defer base.Close()
-	if err := copyData(base, to); err != nil {
-		return 0, err
+	if state.memory, err = newMemory(l.machine.MemoryMB); err != nil {
+		return state, err
 	}
-	mappings, err := memoryMappings(pid)
+	err = copyData(base, state.memory)
+	if err == nil {
+		err = changes.write(state.memory, 0)
+	}
+	if err == nil {
+		err = seal(state.memory)
+	}
 	if err != nil {
-		return 0, err
+		return state, errors.Join(fmt.Errorf("copy the clone's RAM: %w", err), state.memory.Close())
 	}
-	for _, mapped := range mappings {
-		pages, err := mapped.copyChanged(pid, to)
-		if err != nil {
-			return 0, err
-		}
-		changed += pages * pageSize
-	}
-	return changed, nil
+	return state, nil
 }
 
 // copyData copies a sparse file and leaves it sparse.
@@ -108,80 +127,4 @@ func copyData(from, to *os.File) error {
 			at += int64(n)
 		}
 	}
-}
-
-// mapping is a part of RAM in a process.
-type mapping struct{ start, end, offset int64 }
-
-func memoryMappings(pid int) ([]mapping, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
-	if err != nil {
-		return nil, err
-	}
-	found := parseMappings(string(text))
-	if len(found) == 0 {
-		return nil, errors.New("the process does not map its guest's RAM")
-	}
-	return found, nil
-}
-
-// parseMappings reads lines like "7f00-7f10 rw-p 00001000 00:01 42 /memfd:...".
-func parseMappings(text string) (found []mapping) {
-	for line := range strings.Lines(text) {
-		fields := strings.Fields(line)
-		if len(fields) < 6 || !strings.HasPrefix(fields[5], "/memfd:"+memoryName) {
-			continue
-		}
-		start, end, _ := strings.Cut(fields[0], "-")
-		var m mapping
-		m.start, _ = strconv.ParseInt(start, 16, 64)
-		m.end, _ = strconv.ParseInt(end, 16, 64)
-		m.offset, _ = strconv.ParseInt(fields[2], 16, 64)
-		found = append(found, m)
-	}
-	return found
-}
-
-// Bits of an entry of /proc/PID/pagemap (Documentation/admin-guide/mm/pagemap.rst).
-const (
-	pagePresent = 1 << 63
-	pageSwapped = 1 << 62
-	pageOfFile  = 1 << 61
-)
-
-// isChanged tells whether a page of a private mapping is a copy that was made
-// when it was written to.
-func isChanged(entry uint64) bool {
-	return entry&pageSwapped != 0 || entry&pagePresent != 0 && entry&pageOfFile == 0
-}
-
-func (m mapping) copyChanged(pid int, to *os.File) (pages int64, err error) {
-	entries, err := os.Open(fmt.Sprintf("/proc/%d/pagemap", pid))
-	if err != nil {
-		return 0, err
-	}
-	defer entries.Close()
-	memory, err := os.Open(fmt.Sprintf("/proc/%d/mem", pid))
-	if err != nil {
-		return 0, err
-	}
-	defer memory.Close()
-	table := make([]byte, (m.end-m.start)/pageSize*8)
-	if _, err := entries.ReadAt(table, m.start/pageSize*8); err != nil {
-		return 0, fmt.Errorf("pagemap: %w", err)
-	}
-	page := make([]byte, pageSize)
-	for i := int64(0); i < int64(len(table))/8; i++ {
-		if !isChanged(binary.LittleEndian.Uint64(table[i*8:])) {
-			continue
-		}
-		if _, err := memory.ReadAt(page, m.start+i*pageSize); err != nil {
-			return 0, err
-		}
-		if _, err := to.WriteAt(page, m.offset+i*pageSize); err != nil {
-			return 0, err
-		}
-		pages++
-	}
-	return pages, nil
 }
