@@ -25,11 +25,11 @@ const (
 type HostChange struct {
 	State     string `json:"state"`
 	HARestart bool   `json:"haRestart,omitempty"` // of a lost host's VMs
-	Mode      string `json:"mode,omitempty"`      // of maintenance; default Modes.Maintenance
+	Mode      string `json:"mode,omitempty"`      // of maintenance, as Modes.Maintenance; default immediate
 }
 
-// ChangeHost brings a host into a state. Of "wait" for maintenance it does not
-// see the end.
+// ChangeHost brings a host into a state. It does not see the end of maintenance
+// that waits for VMs.
 func ChangeHost(ctx *Context, id string, change HostChange) error {
 	ref := types.ManagedObjectReference{Type: "HostSystem", Value: id}
 	host, ok := ctx.Map.Get(ref).(*HostSystem)
@@ -46,7 +46,7 @@ func ChangeHost(ctx *Context, id string, change HostChange) error {
 			host.reconnect(ctx)
 		}
 	case HostMaintenance:
-		mode := cmp.Or(change.Mode, CurrentModes().Maintenance)
+		mode := cmp.Or(change.Mode, "immediate")
 		if !slices.Contains([]string{"wait", "evict", "immediate"}, mode) {
 			return fmt.Errorf("mode: %q is none of wait, evict, immediate", mode)
 		}

@@ -187,8 +187,12 @@ func (c *instantClone) checkResources() types.BaseMethodFault {
 		return new(types.InsufficientResourcesFault)
 	}
 	if !isTrue(vm.Runtime.InstantCloneFrozen) {
-		if fault := deepen(vm.Self, c.modes.DeltaDepth); fault != nil {
+		depth, fault := deepen(vm.Self, c.modes.DeltaDepth)
+		if fault != nil {
 			return fault
+		}
+		if depth > deltaAlarm {
+			c.ctx.Update(vm, []types.PropertyChange{{Name: "overallStatus", Val: types.ManagedEntityStatusYellow}})
 		}
 	}
 	if fault := c.roomForDelta(); fault != nil {
@@ -215,17 +219,20 @@ var deltas = struct {
 	under map[types.ManagedObjectReference]int
 }{under: map[types.ManagedObjectReference]int{}}
 
-func deepen(source types.ManagedObjectReference, limit int) types.BaseMethodFault {
+// deltaAlarm is the depth at which vCenter turns a VM yellow (KB 67186).
+const deltaAlarm = 100
+
+func deepen(source types.ManagedObjectReference, limit int) (int, types.BaseMethodFault) {
 	deltas.Lock()
 	defer deltas.Unlock()
 	if deltas.under[source] >= limit {
 		fault := SystemError(errors.New("Unable to prepare migration."))
 		cause := fault.GetMethodFault().FaultCause.Fault.GetMethodFault()
 		cause.FaultMessage = []types.LocalizableMessage{{Key: "msg.migrate.prepare.failed"}}
-		return fault
+		return limit, fault
 	}
 	deltas.under[source]++
-	return nil
+	return deltas.under[source], nil
 }
 
 func (c *instantClone) checkReservation() types.BaseMethodFault {

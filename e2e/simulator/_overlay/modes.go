@@ -38,9 +38,9 @@ type Modes struct {
 	// Events is what the event history shows of VMs: "full", "none", or each event
 	// "duplicated", or what a task has to say "reordered", last one first.
 	Events string `json:"events"`
-	// Maintenance is what becomes of running VMs on a host that is to enter
-	// maintenance mode: it waits for them ("wait"), DRS moves them away ("evict"),
-	// or it does not care, as upstream ("immediate").
+	// Maintenance is what EnterMaintenanceMode_Task does about running VMs: it waits
+	// until they are off ("wait"), lets DRS move them away ("evict"), or does not
+	// care ("immediate").
 	Maintenance string `json:"maintenance"`
 
 	// Admission refuses what does not fit into a host. Pools' limits always do.
@@ -58,7 +58,7 @@ type Modes struct {
 func DefaultModes() Modes {
 	return Modes{
 		Location: "reject", SourceOff: "InvalidState", DeltaDepth: 255, HostVMs: 1024, Tasks: 640, Sessions: 2000,
-		Events: "full", Maintenance: "immediate", OverheadMB: 32, ClonePercent: 10, CPUPercent: 5,
+		Events: "full", Maintenance: "wait", OverheadMB: 32, ClonePercent: 10, CPUPercent: 5,
 	}
 }
 

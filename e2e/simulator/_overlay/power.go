@@ -122,18 +122,21 @@ func (vm *VirtualMachine) DestroyTask(ctx *Context, req *types.Destroy_Task) soa
 	if Guests == nil {
 		return vm.upstreamDestroyTask(ctx, req)
 	}
-	task := vm.guestTask(ctx, "destroy", func(work *Context) types.BaseMethodFault { return vm.destroy(work) })
+	task := vm.guestTask(ctx, "destroy", func(work *Context) types.BaseMethodFault {
+		var fault types.BaseMethodFault
+		work.WithLock(vm, func() { fault = connectedHost(work, *vm.Runtime.Host) })
+		if fault != nil {
+			return fault
+		}
+		return vm.destroy(work)
+	})
 	return &methods.Destroy_TaskBody{Res: &types.Destroy_TaskResponse{Returnval: task}}
 }
 
 // destroy is called by the VM's exclusive task.
 func (vm *VirtualMachine) destroy(work *Context) types.BaseMethodFault {
 	var fault types.BaseMethodFault
-	work.WithLock(vm, func() {
-		if fault = connectedHost(work, *vm.Runtime.Host); fault == nil {
-			fault = vm.expect(poweredOff, poweredOff)
-		}
-	})
+	work.WithLock(vm, func() { fault = vm.expect(poweredOff, poweredOff) })
 	if fault != nil {
 		return fault
 	}
