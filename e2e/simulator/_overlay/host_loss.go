@@ -42,7 +42,7 @@ func ChangeHost(ctx *Context, id string, change HostChange) error {
 	switch change.State {
 	case HostConnected:
 		host.leaveMaintenance(ctx)
-		if host.Runtime.ConnectionState != types.HostSystemConnectionStateConnected {
+		if connectedHost(ctx, ref) != nil {
 			host.reconnect(ctx)
 		}
 	case HostMaintenance:

@@ -132,7 +132,9 @@ func (h *HostSystem) leaveMaintenance(ctx *Context) {
 		delete(hostStates.entering, h.Self)
 	}
 	hostStates.Unlock()
-	if h.Runtime.InMaintenanceMode {
+	in := false
+	ctx.WithLock(h, func() { in = h.Runtime.InMaintenanceMode })
+	if in {
 		h.inMaintenance(ctx, false)
 		ctx.postEvent(&types.ExitMaintenanceModeEvent{HostEvent: h.event(ctx)})
 	}

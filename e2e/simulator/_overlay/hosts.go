@@ -43,7 +43,9 @@ func connectedHost(ctx *Context, ref types.ManagedObjectReference) types.BaseMet
 	if !ok {
 		return &types.ManagedObjectNotFound{Obj: ref}
 	}
-	if host.Runtime.ConnectionState != types.HostSystemConnectionStateConnected {
+	var state types.HostSystemConnectionState
+	ctx.WithLock(host, func() { state = host.Runtime.ConnectionState })
+	if state != types.HostSystemConnectionStateConnected {
 		return new(types.HostNotConnected)
 	}
 	return nil
@@ -57,7 +59,9 @@ func usableHost(ctx *Context, ref types.ManagedObjectReference) types.BaseMethod
 	if fault := connectedHost(ctx, ref); fault != nil {
 		return fault
 	}
-	if ctx.Map.Get(ref).(*HostSystem).Runtime.InMaintenanceMode || isEntering(ref) {
+	host, in := ctx.Map.Get(ref).(*HostSystem), false
+	ctx.WithLock(host, func() { in = host.Runtime.InMaintenanceMode })
+	if in || isEntering(ref) {
 		return new(types.InvalidState)
 	}
 	return nil

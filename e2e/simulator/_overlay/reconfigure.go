@@ -70,6 +70,27 @@ func (vm *VirtualMachine) becomeTemplate(ctx *Context) {
 	})
 }
 
+// MarkAsVirtualMachine brings a template into a pool.
+func (vm *VirtualMachine) MarkAsVirtualMachine(ctx *Context, req *types.MarkAsVirtualMachine) soap.HasFault {
+	host := vm.Runtime.Host
+	body := vm.upstreamMarkAsVirtualMachine(req)
+	if body.Fault() != nil {
+		return body
+	}
+	vm.Runtime.Host, vm.ResourcePool = host, nil
+	vm.moveInto(ctx, req.Pool)
+	if req.Host != nil {
+		if to, ok := ctx.Map.Get(*req.Host).(*HostSystem); ok {
+			vm.moveTo(ctx, to)
+		}
+	}
+	ctx.Update(vm, []types.PropertyChange{
+		{Name: "config.template", Val: false},
+		{Name: "summary.config.template", Val: false},
+	})
+	return body
+}
+
 // UpdateConfig lets collectors and the ledger know of a pool's limits.
 func (p *ResourcePool) UpdateConfig(ctx *Context, req *types.UpdateConfig) soap.HasFault {
 	body := p.upstreamUpdateConfig(ctx, req)

@@ -34,6 +34,7 @@ type fakeBackend struct {
 	ended  []string
 	clones int
 	refuse error
+	during func() // a clone, if set
 }
 
 type fakeGuest struct {
@@ -54,8 +55,11 @@ func (b *fakeBackend) InstantClone(ctx context.Context, _ guest.Guest, vm guest.
 	time.Sleep(5 * time.Millisecond) // a clone takes time, and clones take it side by side
 	b.mutex.Lock()
 	b.clones++
-	refuse := b.refuse
+	refuse, during := b.refuse, b.during
 	b.mutex.Unlock()
+	if during != nil {
+		during()
+	}
 	if refuse != nil {
 		return nil, refuse
 	}
