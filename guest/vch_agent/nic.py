@@ -67,6 +67,18 @@ async def configure(
     return link
 
 
+def release(wanted: str = "") -> None:
+    """Take addresses away and the card down, its routes with it. Idempotent. Raises OSError."""
+    with Netlink() as netlink:
+        link = choose(netlink.links(), wanted)
+        if link is None:
+            return
+        for family in (socket.AF_INET, socket.AF_INET6):
+            for address in netlink.addresses(link.index, family):
+                netlink.remove_address(link.index, address)
+        netlink.set_up(link.index, up=False)
+
+
 def announce(link: Link, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
     """Gratuitous ARP: addresses are reused, and neighbours may remember the card of the pod VM before us."""
     mac = bytes.fromhex(link.mac.replace(":", ""))
