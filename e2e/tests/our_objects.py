@@ -66,7 +66,7 @@ FULL: dict[str, KubeObject] = {
             "noProxy": "localhost,.example,10.0.0.0/8",
         },
         node={
-            "address": "2001:db8::10",
+            "address": "192.0.2.10",
             "labels": {"example.com/tier": "front", "empty": ""},
             "annotations": {"example.com/note": "any text\nat all"},
             "taints": [

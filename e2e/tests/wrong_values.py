@@ -84,7 +84,8 @@ _GUESTS: tuple[Row, ...] = (
 
 _NODE: tuple[Row, ...] = (
     (_VCH, "metadata.name", "x" * 64, "may not be more than 63"),
-    (_VCH, "spec.node.address", "node-1", "an IP address"),
+    (_VCH, "spec.node.address", "node-1", "an IPv4 address"),
+    (_VCH, "spec.node.address", "2001:db8::10", "an IPv4 address"),
     (_VCH, "spec.node.labels", {"two words": "x"}, "a key is a name of at most 63"),
     (_VCH, "spec.node.labels[*]", "two words", "a value has at most 63"),
     (_VCH, "spec.node.annotations", {"example.com/": "x"}, "a key is a name of at most 63"),

@@ -119,13 +119,9 @@ OptionalInventoryName = Annotated[
     Field(max_length=1024, pattern=r"^([^[:space:]]([^[:cntrl:]]*[^[:space:]])?)?$", json_schema_extra=_INVENTORY),
 ]
 
-IPv4 = Annotated[
-    str,
-    Field(
-        max_length=15,
-        json_schema_extra=rules(("isIP(self) && ip(self).family() == 4", "an IPv4 address such as 10.0.0.1")),
-    ),
-]
+IS_IPV4 = ("isIP(self) && ip(self).family() == 4", "an IPv4 address such as 10.0.0.1")
+
+IPv4 = Annotated[str, Field(max_length=45, json_schema_extra=rules(IS_IPV4))]
 
 HostPort = Annotated[
     str,

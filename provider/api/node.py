@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from provider.api.fields import LabelValue, Model, QualifiedName, as_map, rules
+from provider.api.fields import IS_IPV4, IPv4, LabelValue, Model, QualifiedName, as_map, rules
 
 TAINT_KEY = "virtual-kubelet.io/provider"
 
@@ -30,12 +30,13 @@ class Taint(Model):
 class NodeSpec(Model):
     """The virtual node."""
 
-    address: Annotated[str, Field(min_length=2, max_length=45)] = Field(
+    address: IPv4 = Field(
         description=(
-            "InternalIP of the node. The operator serves the kubelet API there, on port 10250. It cannot be changed."
+            "InternalIP of the node (IPv4), on which the operator serves the kubelet API, port 10250. "
+            "It cannot be changed."
         ),
         json_schema_extra=rules(
-            ("isIP(self)", "an IP address such as 192.0.2.10"),
+            IS_IPV4,
             (
                 "self == oldSelf",
                 "the address of a virtual node cannot be changed: make another VirtualContainerHost",
