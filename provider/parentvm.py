@@ -1,8 +1,7 @@
 """The words in which the provider speaks of parents and of what holds them: key, digest, report, hosts, resource pool.
 
-Values only, as the neighbour `podvm`, which has the pod VMs and the seam. A *key* says which parent is wanted (a
-slot: there is one parent for each), a *digest* what it must be made from; a parent whose digest is not the slot's is
-outdated.
+Values only, as the neighbour `podvm`, which has the pod VMs and the seam. A *key* says which parent is wanted (a slot:
+one parent for each), a *digest* what it must be made from; a parent whose digest is not the slot's is outdated.
 """
 
 from collections.abc import Mapping

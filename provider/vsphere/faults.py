@@ -12,11 +12,17 @@ from pyVmomi import vim, vmodl
 
 from provider.errors import (
     CertificateMismatch,
+    DatastoreFull,
+    HostUnavailable,
     InsufficientResources,
     InvalidLogin,
     NameTaken,
     NoPermission,
+    ParentExhausted,
+    ParentNotFound,
     ParentNotFrozen,
+    ParentUnsuitable,
+    ProviderError,
     TaskFailed,
     VCenterUnreachable,
     VMBusy,
@@ -31,20 +37,36 @@ _TABLE: Mapping[type[Exception], type[VSphereError]] = {
     vim.fault.TaskInProgress: VMBusy,
     vim.fault.ConcurrentAccess: VMBusy,
     vim.fault.InsufficientResourcesFault: InsufficientResources,
-    vim.fault.NoDiskSpace: InsufficientResources,
+    vim.fault.InsufficientStorageSpace: DatastoreFull,
+    vim.fault.NoDiskSpace: DatastoreFull,
+    vim.fault.InvalidHostState: HostUnavailable,
+    vim.fault.NoCompatibleHost: HostUnavailable,
+    vim.fault.InaccessibleDatastore: HostUnavailable,
+    vim.fault.DatastoreNotWritableOnHost: HostUnavailable,
     vmodl.fault.ManagedObjectNotFound: VMGone,
-    vmodl.fault.HostCommunication: VCenterUnreachable,
-    vmodl.fault.HostNotConnected: VCenterUnreachable,
-    vmodl.fault.HostNotReachable: VCenterUnreachable,
+    vmodl.fault.HostCommunication: VCenterUnreachable,  # in the middle of a call: nobody knows how it ended
+    vmodl.fault.HostNotConnected: HostUnavailable,
+    vmodl.fault.HostNotReachable: HostUnavailable,
     vim.fault.NotAuthenticated: InvalidLogin,
 }
+
+_OF_A_CLONE: Mapping[type[Exception], type[VSphereError]] = {
+    vim.fault.InvalidState: ParentNotFrozen,
+    vim.fault.DisallowedMigrationDeviceAttached: ParentUnsuitable,
+    vmodl.fault.InvalidArgument: ParentUnsuitable,
+    vmodl.fault.NotSupported: ParentUnsuitable,
+    vmodl.fault.ManagedObjectNotFound: ParentNotFound,
+}
+
+_EXHAUSTED = "prepare migration"
+"""Of "Unable to prepare migration.", the only word of a disk chain that is full (VMware KB 67186)."""
 
 _BROKEN = (OSError, http.client.HTTPException, EOFError)
 
 
-def translate(error: Exception) -> VSphereError:
+def translate(error: Exception) -> ProviderError:
     """The provider's error for what pyVmomi raised."""
-    if isinstance(error, VSphereError):
+    if isinstance(error, ProviderError):
         return error
     if isinstance(error, ssl.SSLCertVerificationError):
         return CertificateMismatch(f"vCenter's certificate is not trusted: {error.verify_message}")
@@ -52,17 +74,33 @@ def translate(error: Exception) -> VSphereError:
         return VCenterUnreachable(f"no answer from vCenter: {str(error) or type(error).__name__}")
     if isinstance(error, vmodl.fault.MethodNotFound):
         return TaskFailed(f"vCenter does not know {error.method}: instant clones need vCenter 6.7 or later")
+    return _look_up(error, _TABLE)
+
+
+def translate_clone(error: Exception) -> ProviderError:
+    """As `translate`, for an instant clone, where some faults speak of the parent.
+
+    InvalidState is raised both for a host in maintenance and for a parent that does not run (API reference of
+    InstantClone_Task): `vcenter` looks which it was.
+    """
+    text = describe(error)
+    if isinstance(error, vmodl.fault.SystemError | vim.fault.GenericVmConfigFault) and _EXHAUSTED in text.lower():
+        return ParentExhausted(f"the parent VM has been cloned too often: {text}")
+    if isinstance(error, vmodl.fault.MethodNotFound):
+        return translate(error)
     for kind in type(error).__mro__:
-        if kind in _TABLE:
-            return _TABLE[kind](describe(error))
-    return TaskFailed(describe(error))
-
-
-def translate_clone(error: Exception) -> VSphereError:
-    """As `translate`; an InvalidState of an instant clone says that the parent cannot be cloned now."""
-    if type(error) in (vim.fault.InvalidState, vim.fault.InvalidPowerState):
-        return ParentNotFrozen(f"the parent VM cannot be cloned in its present state: {describe(error)}")
+        if kind in _TABLE and kind not in _OF_A_CLONE:
+            break
+        if kind in _OF_A_CLONE:
+            return _OF_A_CLONE[kind](f"the parent VM cannot be cloned: {text}")
     return translate(error)
+
+
+def _look_up(error: Exception, table: Mapping[type[Exception], type[VSphereError]]) -> VSphereError:
+    for kind in type(error).__mro__:
+        if kind in table:
+            return table[kind](describe(error))
+    return TaskFailed(describe(error))
 
 
 def describe(error: Exception) -> str:
@@ -71,10 +109,14 @@ def describe(error: Exception) -> str:
     if isinstance(error, vim.fault.NoPermission):
         at = moref(error.object)
         return f"the account lacks the privilege {error.privilegeId or 'that is needed'}" + (f" on {at}" if at else "")
-    words = [str(getattr(error, "msg", "") or "")]
+    words = [str(getattr(error, "msg", "") or ""), str(getattr(error, "reason", "") or "")]
     words += [str(part.message) for part in getattr(error, "faultMessage", None) or () if part.message]
-    cause = getattr(getattr(error, "faultCause", None), "msg", None)
-    text = "; ".join(dict.fromkeys(word for word in (*words, str(cause or "")) if word))
+    argument = getattr(error, "invalidProperty", None)
+    words.append(f"the argument {argument} is not accepted" if argument else "")
+    cause = getattr(error, "faultCause", None)
+    if cause is not None:
+        words.append(describe(cause))
+    text = "; ".join(dict.fromkeys(word for word in words if word))
     return f"{text} ({kind})" if text else kind
 
 

@@ -1,64 +1,84 @@
-"""Names of the VCH's spec → managed objects: each may be a name, an inventory path or a managed object ID.
+"""What the names of a VCH's spec mean: its cluster, pool, folder, hosts, datastore, port group.
 
-A name that is not found, or is there twice, is answered with the names that would do: the admin who reads the condition
-has vCenter's inventory at hand only here.
+Everything follows from the resource pool: its owner is the cluster, whose hosts, datastores and port groups are those
+that count, and the cluster's datacenter holds the folder. So a name need be unique only where it can mean something.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
-from pyVmomi import vim, vmodl
+from pyVmomi import vim
 
-from provider.errors import FolderNotFound, InventoryObjectNotFound, ParentNotFound, ResourcePoolNotFound
-from provider.podvm import Placement
+from provider.errors import (
+    ComputeClusterNotFound,
+    DatacenterNotFound,
+    DatastoreNotFound,
+    FolderNotFound,
+    HostNotFound,
+    PortGroupNotFound,
+    ResourcePoolNotFound,
+)
+from provider.parentvm import Placement, WantedPlacement
 from provider.vsphere.faults import moref
+from provider.vsphere.inventory import Entry, ancestor, choose, everything, these
 from provider.vsphere.session import Session
 
-_LISTED = 20  # candidates named in a message
+
+async def resolve(session: Session, wanted: WantedPlacement) -> Placement:
+    """Raises what `podvm.VSphere.resolve` says."""
+    return await session.call("RetrieveInventory", lambda: _resolve(session.content, wanted))
 
 
-async def resolve(session: Session, folder: str, resource_pool: str, parent: str) -> Placement:
-    """Raises FolderNotFound, ResourcePoolNotFound, ParentNotFound."""
-    found = [
-        await session.call("RetrieveInventory", lambda w=wanted, k=kind, e=error: _find(session, w, k, e))  # type: ignore[misc]
-        for wanted, kind, error in (
-            (folder, vim.Folder, FolderNotFound),
-            (resource_pool, vim.ResourcePool, ResourcePoolNotFound),
-            (parent, vim.VirtualMachine, ParentNotFound),
-        )
-    ]
-    return Placement(folder=found[0], resource_pool=found[1], parent=found[2])
+def _resolve(content: Any, wanted: WantedPlacement) -> Placement:
+    root = content.rootFolder
+    if wanted.datacenter:
+        datacenters = everything(content, vim.Datacenter, root)
+        root = choose(content, datacenters, wanted.datacenter, "datacenter", DatacenterNotFound).object
+    cluster, pool = _cluster_and_pool(content, root, wanted)
+    datacenter = these(content, vim.Datacenter, [ancestor(cluster.object, vim.Datacenter)])[0]
+    folder = choose(content, _vm_folders(content, datacenter), wanted.folder, "folder", FolderNotFound)
+    hosts = these(content, vim.HostSystem, cluster.properties.get("host") or ())
+    chosen = [choose(content, hosts, name, "host", HostNotFound) for name in wanted.hosts]
+    datastore = port_group = None
+    if wanted.datastore:
+        datastores = these(content, vim.Datastore, cluster.properties.get("datastore") or ())
+        datastore = choose(content, datastores, wanted.datastore, "datastore", DatastoreNotFound)
+    if wanted.port_group:
+        networks = these(content, vim.Network, cluster.properties.get("network") or ())
+        port_group = choose(content, networks, wanted.port_group, "port group", PortGroupNotFound)
+    entries = [datacenter, cluster, pool, folder, *chosen, *filter(None, (datastore, port_group))]
+    return Placement(
+        datacenter=datacenter.moref,
+        compute_cluster=cluster.moref,
+        resource_pool=pool.moref,
+        folder=folder.moref,
+        hosts=tuple(dict.fromkeys(host.moref for host in chosen)),
+        datastore=datastore.moref if datastore else "",
+        port_group=port_group.moref if port_group else "",
+        names={entry.moref: entry.name for entry in entries},
+    )
 
 
-def _find(session: Session, wanted: str, kind: type, error: type[InventoryObjectNotFound]) -> str:
-    content = session.content
-    if "/" in wanted:
-        at = content.searchIndex.FindByInventoryPath(wanted.strip("/"))
-        if isinstance(at, kind):
-            return moref(at)
-    all_of_kind = _list(content, kind)
-    matches = [identity for identity, name in all_of_kind if wanted in (identity, name)]
-    if len(matches) == 1:
-        return matches[0]
-    word = kind.__name__.rpartition(".")[2]
-    if matches:
-        raise error(f"{word} {wanted!r} is ambiguous: give its inventory path, or one of {', '.join(sorted(matches))}")
-    names = sorted({name for _, name in all_of_kind})
-    listed = ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")
-    raise error(f"{word} {wanted!r} is not in the inventory; there are: {listed or 'none'}")
+def _cluster_and_pool(content: Any, root: Any, wanted: WantedPlacement) -> tuple[Entry, Entry]:
+    """A stand-alone host has a compute resource like a cluster's, and is as good."""
+    clusters = everything(content, vim.ComputeResource, root, "host", "datastore", "network")
+    pools = everything(content, vim.ResourcePool, root, "owner")
+    if wanted.compute_cluster:
+        cluster = choose(content, clusters, wanted.compute_cluster, "compute cluster", ComputeClusterNotFound)
+        pools = [pool for pool in pools if _owner(pool) == cluster.moref]
+        return cluster, choose(content, pools, wanted.resource_pool, "resource pool", ResourcePoolNotFound)
+    pool = choose(content, pools, wanted.resource_pool, "resource pool", ResourcePoolNotFound)
+    for cluster in clusters:
+        if cluster.moref == _owner(pool):
+            return cluster, pool
+    raise ComputeClusterNotFound(
+        f"the compute cluster of the resource pool {pool.name!r} cannot be seen: the account needs System.View on it"
+    )
 
 
-def _list(content: Any, kind: type) -> Sequence[tuple[str, str]]:
-    """Managed object ID and name of everything of a kind, in one call besides the view's."""
-    view = content.viewManager.CreateContainerView(content.rootFolder, [kind], True)
-    try:
-        collect = vmodl.query.PropertyCollector
-        traversal = collect.TraversalSpec(name="view", type=vim.view.ContainerView, path="view", skip=False)
-        spec = collect.FilterSpec(
-            objectSet=[collect.ObjectSpec(obj=view, skip=True, selectSet=[traversal])],
-            propSet=[collect.PropertySpec(type=kind, pathSet=["name"])],
-        )
-        answer = content.propertyCollector.RetrieveContents([spec])
-        return [(moref(found.obj), str(found.propSet[0].val)) for found in answer if found.propSet]
-    finally:
-        view.DestroyView()
+def _vm_folders(content: Any, datacenter: Entry) -> list[Entry]:
+    folders = everything(content, vim.Folder, datacenter.object, "childType")
+    return [folder for folder in folders if "VirtualMachine" in (folder.properties.get("childType") or ())]
+
+
+def _owner(pool: Entry) -> str:
+    return moref(pool.properties.get("owner"))

@@ -1,4 +1,4 @@
-"""A login at vCenter, and the one hop from asyncio to pyVmomi, which blocks.
+"""A login at vCenter, and the one hop from asyncio to what blocks: pyVmomi, and http.client where SOAP has no method.
 
 Nowhere else is a thread used for vSphere. Calls have time-outs at the socket: pyVmomi sets none by itself, and a
 connection that silently died would hang for good. A session that vCenter dropped is renewed once for each call.
@@ -32,6 +32,10 @@ API_VERSION = "vim.version.version12"
 
 CONNECT_TIMEOUT = 15.0
 _IDLE_POOL = 300
+_SHA1_DIGITS = 40
+
+_WRITES = frozenset({"ImportVApp", "MarkAsTemplate", "DeployLibraryItem"})
+"""What changes something, besides everything that is called …_Task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ class Session:
         self._stub = _stub(endpoint, pool=threads, timeout=timeout)
         self._login_lock = asyncio.Lock()
         self._logins = 0
+        self._closed = False
 
     @property
     def content(self) -> Any:
@@ -90,7 +95,7 @@ class Session:
             self._logins += 1
 
     async def call(self, method: str, work: Callable[[], T]) -> T:
-        """Runs blocking pyVmomi calls on a thread. `method` is for metrics. Raises VSphereError."""
+        """Runs blocking calls on a thread. `method` is for metrics and the fence. Raises VSphereError."""
         logins = self._logins
         try:
             return await self._run(method, work)
@@ -104,8 +109,15 @@ class Session:
             except _Expired as again:
                 raise VCenterUnreachable("vCenter drops the session as soon as it is made") from again
 
+    def check(self) -> None:
+        """Within work that takes long: raises what the fence raises, or VCenterUnreachable after `close`."""
+        if self._closed:
+            raise VCenterUnreachable("the connection to vCenter is closed")
+        self._fence()
+
     async def close(self) -> None:
         """Logs out as far as possible and lets go of the threads. Does not wait for a call that hangs."""
+        self._closed = True
         with contextlib.suppress(Exception):
             async with asyncio.timeout(3):
                 await self._run("Logout", lambda: self.content.sessionManager.Logout())
@@ -120,7 +132,7 @@ class Session:
             raise VCenterUnreachable("the connection to vCenter is closed") from error
 
     def _observed(self, method: str, work: Callable[[], T]) -> T:
-        if method.endswith("_Task"):
+        if method.endswith("_Task") or method in _WRITES:
             self._fence()
         started = time.monotonic()
         try:
@@ -130,6 +142,8 @@ class Session:
             if faults.is_expired(error) and method != "Login":
                 raise _Expired from error
             translated = faults.translate_clone(error) if method == "InstantClone_Task" else faults.translate(error)
+            if translated is error:
+                raise
             raise translated from error
         observe(self.endpoint.server, method, time.monotonic() - started, "")
         return result
@@ -159,11 +173,25 @@ class _PinnedConnection(http.client.HTTPSConnection):
     def connect(self) -> None:
         super().connect()
         certificate = self.sock.getpeercert(binary_form=True) or b""
-        if not hmac.compare_digest(hashlib.sha256(certificate).hexdigest(), self._thumbprint):
+        # SHA-1 is what an NFC lease tells of an ESXi host; the VCH's schema takes SHA-256 only.
+        digest = hashlib.sha1 if len(self._thumbprint) == _SHA1_DIGITS else hashlib.sha256
+        if not hmac.compare_digest(digest(certificate).hexdigest(), self._thumbprint):
             self.close()
             raise CertificateMismatch(
-                "vCenter's certificate does not have the SHA-256 thumbprint of spec.vCenter.thumbprint"
+                f"the certificate of {self.host}:{self.port} does not have the thumbprint {self._thumbprint}"
             )
+
+
+def https(endpoint: Endpoint, timeout: float) -> http.client.HTTPSConnection:
+    """A connection to vCenter for what is no SOAP, as safe as those that are. Use within `Session.call` only."""
+    if endpoint.thumbprint:
+        return pinned(endpoint.host, endpoint.port, endpoint.thumbprint, timeout)
+    return http.client.HTTPSConnection(endpoint.host, endpoint.port, timeout=timeout, context=_tls(endpoint))
+
+
+def pinned(host: str, port: int, thumbprint: str, timeout: float) -> http.client.HTTPSConnection:
+    """A connection whose other end must have that certificate."""
+    return _PinnedConnection(thumbprint, host, port, timeout=timeout, context=_unverified())
 
 
 def _stub(endpoint: Endpoint, *, pool: int, timeout: float) -> Any:
@@ -183,10 +211,17 @@ def _stub(endpoint: Endpoint, *, pool: int, timeout: float) -> Any:
 
 
 def _tls(endpoint: Endpoint) -> ssl.SSLContext:
+    if endpoint.thumbprint:
+        return _unverified()
     context = ssl.create_default_context(cadata=endpoint.ca_pem or None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if endpoint.thumbprint:
-        # The thumbprint is the identity: see _PinnedConnection.
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _unverified() -> ssl.SSLContext:
+    """For connections whose identity is a thumbprint: see _PinnedConnection."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
     return context

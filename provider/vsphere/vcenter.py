@@ -4,17 +4,26 @@ A session each, because a wait blocks its connection on purpose. All operations 
 end; nothing is polled.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
 from pyVmomi import vim
 
 from provider import podvm
-from provider.errors import VCenterUnreachable, VMGone, VSphereError
-from provider.podvm import CloneRequest, InventoryEvent, Lost, Placement, Synced, VCenterAbout
-from provider.vsphere import configspec, placement
+from provider.errors import (
+    ParentNotFrozen,
+    StandbyTaken,
+    VCenterUnreachable,
+    VMBusy,
+    VMGone,
+    VSphereError,
+)
+from provider.parentvm import MakeParent, Placement, WantedPlacement
+from provider.podvm import CloneRequest, InventoryEvent, Lost, Synced, VCenterAbout
+from provider.vsphere import blame, configspec, content_library, ova_import, parents, placement, privileges, templates
 from provider.vsphere.faults import moref
+from provider.vsphere.inventory import Entry
 from provider.vsphere.picture import Picture, TaskOutcome
 from provider.vsphere.session import Endpoint, Session, unfenced
 from provider.vsphere.tasks import Tasks
@@ -37,7 +46,7 @@ async def connect(
     ca_pem: str | None = None,
     fence: Callable[[], None] = unfenced,
 ) -> "VCenter":
-    """Logs in. `fence` is asked before each task. Raises InvalidLogin, CertificateMismatch, VCenterUnreachable."""
+    """Logs in. `fence` is asked before each write. Raises InvalidLogin, CertificateMismatch, VCenterUnreachable."""
     endpoint = Endpoint(server, username, password, thumbprint, ca_pem)
     session = Session(endpoint, threads=_CALLS_AT_ONCE, timeout=_CALL_TIMEOUT, fence=fence)
     try:
@@ -55,6 +64,7 @@ class VCenter(podvm.VSphere):
         self._endpoint = endpoint
         self._session = session
         self._placement: Placement | None = None
+        self._templates: dict[str, Entry] = {}
         self._tasks = Tasks()
         self._watching: Session | None = None
 
@@ -62,9 +72,27 @@ class VCenter(podvm.VSphere):
         about = await self._session.call("RetrieveServiceContent", lambda: self._session.content.about)
         return VCenterAbout(str(about.version), str(about.apiVersion), str(about.instanceUuid or ""))
 
-    async def resolve(self, folder: str, resource_pool: str, parent: str) -> Placement:
-        self._placement = await placement.resolve(self._session, folder, resource_pool, parent)
+    async def resolve(self, wanted: WantedPlacement) -> Placement:
+        self._placement = await placement.resolve(self._session, wanted)
         return self._placement
+
+    async def template(self, name: str) -> str:
+        found = await templates.find(self._session, self._placed, name)
+        self._templates[found.moref] = found
+        return found.moref
+
+    async def import_item(self, library: str, item: str, name: str) -> str:
+        made = await content_library.deploy(self._session, self._placed, library, item, name)
+        await templates.mark(self._session, made)
+        return made
+
+    async def import_ova(self, url: str, sha256: str, name: str) -> str:
+        made = await ova_import.import_vm(self._session, self._placed, url, sha256, name)
+        await templates.mark(self._session, made)
+        return made
+
+    async def missing_privileges(self) -> Mapping[str, Sequence[str]]:
+        return await privileges.missing(self._session, self._placed, list(self._templates.values()))
 
     async def watch(self) -> AsyncIterator[InventoryEvent]:
         delay = _FIRST_RETRY
@@ -87,7 +115,7 @@ class VCenter(podvm.VSphere):
         watch = Watch(session, self._placed)
         try:
             await session.login()
-            picture = Picture(self._placed.parent)
+            picture = Picture(self._placed.hosts)
             synced = False
             async for changes, complete in watch.changes():
                 for outcome in picture.outcomes(changes):
@@ -104,10 +132,39 @@ class VCenter(podvm.VSphere):
             await session.close()
 
     async def clone(self, request: CloneRequest) -> str:
-        spec = configspec.clone_spec(request, self._placed)
-        parent = self._vm(self._placed.parent)
-        task = await self._session.call("InstantClone_Task", lambda: parent.InstantClone_Task(spec))
-        return moref(await self._tasks.result(moref(task), clone=True))
+        return await self._instant_clone(request.parent, request.name, request.extra_config)
+
+    async def make_parent(self, request: MakeParent) -> str:
+        if request.fork:
+            return await self._instant_clone(request.source, request.name, request.extra_config)
+        placed = self._placed
+        spec = await parents.full_clone_spec(self._session, request, placed)
+        source, folder = self._vm(request.source), self._session.object(vim.Folder, placed.folder)
+        try:
+            return moref(await self._task("CloneVM_Task", lambda: source.CloneVM_Task(folder, request.name, spec)))
+        except VSphereError as error:
+            if isinstance(error.__cause__, vim.fault.InvalidState):
+                await blame.check_host(self._session, request.host)
+            raise
+
+    async def power_on(self, moref: str) -> None:
+        try:
+            await self._task("PowerOnVM_Task", lambda: self._vm(moref).PowerOnVM_Task())
+        except VSphereError as error:
+            if isinstance(error.__cause__, vim.fault.InvalidState) and await blame.check_vm(self._session, moref):
+                return
+            raise
+
+    async def bind(self, moref: str, change_version: str, extra_config: Mapping[str, str]) -> None:
+        if not change_version:
+            raise StandbyTaken(f"the VM {moref} is no standby VM any more")  # an empty one would not fence
+        spec = configspec.bind_spec(change_version, extra_config)
+        try:
+            await self._task("ReconfigVM_Task", lambda: self._vm(moref).ReconfigVM_Task(spec))
+        except VMBusy as error:
+            if isinstance(error.__cause__, vim.fault.ConcurrentAccess):
+                raise StandbyTaken(f"the VM {moref} was changed since it was seen: {error}") from error
+            raise
 
     async def pin(self, moref: str, fingerprint: str) -> None:
         spec = configspec.pin_spec(fingerprint)
@@ -134,6 +191,16 @@ class VCenter(podvm.VSphere):
 
     def _vm(self, moref: str) -> Any:
         return self._session.object(vim.VirtualMachine, moref)
+
+    async def _instant_clone(self, source: str, name: str, extra_config: Mapping[str, str]) -> str:
+        spec = configspec.instant_clone_spec(name, extra_config, self._placed)
+        vm = self._vm(source)
+        try:
+            task = await self._session.call("InstantClone_Task", lambda: vm.InstantClone_Task(spec))
+            return moref(await self._tasks.result(moref(task), clone=True))
+        except ParentNotFrozen:
+            await blame.check_vm(self._session, source)
+            raise
 
     async def _task(self, method: str, call: Callable[[], Any]) -> Any:
         task = await self._session.call(method, call)

@@ -1,4 +1,4 @@
-"""One property collector of its own session, waiting for changes of a VCH's folder, its parent and the recent tasks.
+"""One property collector of its own session, waiting for changes of a VCH's folder, hosts, pool and the recent tasks.
 
 Rules of the API that are kept here: one WaitForUpdatesEx at a time for a collector; `truncated` answers are read to the
 end; a filter dies with its session. When anything breaks, everything is made anew and told again: a version that was
@@ -7,15 +7,15 @@ lost is not searched for. (vSphere Web Services API, PropertyCollector.WaitForUp
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 from pyVmomi import vim, vmodl
 
 from provider.errors import VSphereError
-from provider.podvm import Placement
+from provider.parentvm import Placement
 from provider.vsphere.faults import moref
-from provider.vsphere.picture import TASK_PROPERTIES, VM_PROPERTIES, Change
+from provider.vsphere.picture import HOST, POOL, PROPERTIES, TASK, VM, Change
 from provider.vsphere.session import Session
 
 WAIT = 30
@@ -26,6 +26,8 @@ _CANCELS_WITHIN = 3.0
 _PAGE = 200  # objects of one answer
 
 _collect = vmodl.query.PropertyCollector
+
+_KINDS: Mapping[str, type] = {VM: vim.VirtualMachine, HOST: vim.HostSystem, POOL: vim.ResourcePool, TASK: vim.Task}
 
 
 class Watch:
@@ -59,22 +61,24 @@ class Watch:
     def _begin(self) -> Any:
         content = self._session.content
         collector = content.propertyCollector.CreatePropertyCollector()
-        folder = self._session.object(vim.Folder, self._placement.folder)
+        placed = self._placement
+        folder = self._session.object(vim.Folder, placed.folder)
+        cluster = self._session.object(vim.ComputeResource, placed.compute_cluster)
         view = content.viewManager.CreateContainerView(folder, [vim.VirtualMachine], True)
         in_view = _collect.TraversalSpec(name="view", type=vim.view.ContainerView, path="view", skip=False)
+        of_cluster = _collect.TraversalSpec(name="host", type=vim.ComputeResource, path="host", skip=False)
         recent = _collect.TraversalSpec(name="recent", type=vim.TaskManager, path="recentTask", skip=False)
-        parent = self._session.object(vim.VirtualMachine, self._placement.parent)
         spec = _collect.FilterSpec(
             objectSet=[
+                _collect.ObjectSpec(obj=cluster, skip=True, selectSet=[of_cluster]),
+                _collect.ObjectSpec(obj=self._session.object(vim.ResourcePool, placed.resource_pool), skip=False),
                 _collect.ObjectSpec(obj=view, skip=True, selectSet=[in_view]),
-                _collect.ObjectSpec(obj=parent, skip=False),
                 _collect.ObjectSpec(obj=content.taskManager, skip=True, selectSet=[recent]),
             ],
             propSet=[
-                _collect.PropertySpec(type=vim.VirtualMachine, pathSet=list(VM_PROPERTIES)),
-                _collect.PropertySpec(type=vim.Task, pathSet=list(TASK_PROPERTIES)),
+                _collect.PropertySpec(type=_KINDS[kind], pathSet=list(paths)) for kind, paths in PROPERTIES.items()
             ],
-            # A parent that does not exist any more must not break the watch: it is told as missing.
+            # A pool that does not exist any more must not break the watch: it is told as missing.
             reportMissingObjectsInResults=True,
         )
         collector.CreateFilter(spec, partialUpdates=False)
@@ -88,7 +92,9 @@ class Watch:
 def _changes(update: Any) -> Iterator[Change]:
     for filtered in update.filterSet or ():
         for seen in filtered.objectSet or ():
-            kind = "Task" if isinstance(seen.obj, vim.Task) else "VirtualMachine"
+            kind = next((name for name, type_ in _KINDS.items() if isinstance(seen.obj, type_)), None)
+            if kind is None:
+                continue
             properties = {
                 change.name: None if change.op in ("remove", "indirectRemove") else change.val
                 for change in seen.changeSet or ()
