@@ -61,10 +61,10 @@ class Operator:
         install_crds(self.paths)
         kubectl.apply(self.paths, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
 
-    def start(self, cluster: Cluster) -> Process:
-        """Starts the operator if it does not run. It is ready when its VirtualContainerHosts are."""
+    def start(self, cluster: Cluster, replica: str = "operator", **settings: str) -> Process:
+        """Starts a replica of the operator if it does not run. It is ready when its VirtualContainerHosts are."""
         certificate, key = kubelet_serving(self.paths, tuple(host.address for host in HOSTS.values()))
-        settings = {
+        usual = {
             "VCH_KUBECONFIG": str(self.paths.kubeconfig),
             "VCH_NAMESPACE": NAMESPACE,
             "VCH_KUBELET_CERTIFICATE": str(certificate),
@@ -74,19 +74,19 @@ class Operator:
             "NO_COLOR": "1",
         }
         return self.state.start(
-            "operator",
+            replica,
             [str(self.python), "-m", "provider"],
             namespace=self.paths.namespace,
-            env={**venv.environment(self.paths), **settings},
+            env={**venv.environment(self.paths), **usual, **settings},
         )
 
-    def stop(self) -> bool:
+    def stop(self, replica: str = "operator") -> bool:
         """Ends it as a Deployment would. True if it went when it was asked to."""
-        return self.state.stop("operator", timeout=30)
+        return self.state.stop(replica, timeout=30)
 
-    def kill(self) -> None:
+    def kill(self, replica: str = "operator") -> None:
         """Ends it as a crash would."""
-        running = self.state.running("operator")
+        running = self.state.running(replica)
         if running:
             process.kill(running)
 
