@@ -214,7 +214,7 @@ class VCHStatus:
             status["firstReadyTime"] = timestamp(self.first_ready)
         for name, found in (("capacity", self.counts.capacity), ("allocatable", self.counts.allocatable)):
             if found is not None:
-                status[name] = resource_list(found)
+                status[name] = {**resource_list(found), "pods": found.pods}
         if self.placed is not None:
             status["resolved"] = _resolved(self.placed)
         if self.about is not None:

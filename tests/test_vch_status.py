@@ -119,7 +119,7 @@ def test_since_when_there_may_be_vms_outlives_a_restart() -> None:
 def test_what_is_offered_outlives_a_restart() -> None:
     counts = Counts(capacity=Resources(4000, 2**30, 5), allocatable=Resources(3500, 2**29, 5))
     stored = make_ready().counted(counts, ParentCounts(1, 1), None, NOW).object(generation=1, node="vch")
-    assert stored["allocatable"] == {"cpu": "3500m", "memory": "524288Ki", "pods": "5"}
+    assert stored["allocatable"] == {"cpu": "3500m", "memory": "524288Ki", "pods": 5}
     again = VCHStatus.of_object(stored)
     assert again.offered().capacity == counts.capacity
     assert again.health().can_clone
