@@ -47,7 +47,7 @@ def test_a_write_of_a_replica_that_never_held_is_late(tmp_path: Path) -> None:
 
 
 def test_what_was_refused_or_only_read_or_is_somebody_elses_does_not_count(tmp_path: Path) -> None:
-    refused = {"responseStatus": {"code": 409}}
+    refused: dict = {"responseStatus": {"code": 409}}
     entries = [
         make_entry(1, "one"),
         make_entry(2, "two", **refused),
