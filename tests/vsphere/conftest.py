@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from pyVmomi import vim
 from e2e.lab import build, paths
 from provider import guestinfo
 from provider.guestinfo import CloneFacts, GuestNetwork
-from provider.podvm import CloneRequest, InventoryEvent, PodIdentity, Synced
+from provider.parentvm import WantedPlacement
+from provider.podvm import CloneOrigin, CloneRequest, InventoryEvent, PodIdentity, Synced
 from provider.vsphere import vcenter
 from provider.vsphere.vcenter import VCenter
 
@@ -30,9 +31,9 @@ USER, PASSWORD = "administrator", "secret"
 class Simulator:
     """A running simulator: its address, and its control endpoint."""
 
-    def __init__(self, program: Path, folder: Path) -> None:
+    def __init__(self, program: Path, folder: Path, *options: str) -> None:
         self._ready = folder / "ready.json"
-        self._command = [str(program), "--state-dir", str(folder), "--user", USER, "--password", PASSWORD]
+        self._command = [str(program), "--state-dir", str(folder), "--user", USER, "--password", PASSWORD, *options]
         self.start("127.0.0.1:0")
 
     def start(self, listen: str) -> None:
@@ -62,11 +63,12 @@ class Simulator:
 
 
 class Watched:
-    """A vCenter connection with everything that its watch has told."""
+    """A vCenter connection with everything that its watch has told, and a frozen VM to clone from."""
 
-    def __init__(self, simulator: Simulator, vc: VCenter) -> None:
+    def __init__(self, simulator: Simulator, vc: VCenter, parent: str) -> None:
         self.simulator = simulator
         self.vc = vc
+        self.parent = parent
         self.events: list[InventoryEvent] = []
         self._more = asyncio.Condition()
 
@@ -75,6 +77,22 @@ class Watched:
             async with self._more:
                 self.events.append(event)
                 self._more.notify_all()
+
+    async def raw(self, work: Callable[[Any], Any]) -> Any:
+        """What an admin does, given the content of the service instance; waits for the task that it returns."""
+
+        def do() -> Any:
+            result = work(self.vc._session.content)
+            return _wait(result) if isinstance(result, vim.Task) else result
+
+        return await asyncio.to_thread(do)
+
+    def vm(self, moref: str) -> Any:
+        return self.vc._session.object(vim.VirtualMachine, moref)
+
+    async def extra_config(self, moref: str) -> dict[str, str]:
+        options = await self.raw(lambda _: self.vm(moref).config.extraConfig)
+        return {each.key: each.value for each in options}
 
     async def until(self, predicate: Any, since: int = 0) -> Any:
         """The first event that the predicate holds for."""
@@ -104,9 +122,9 @@ def _simulator(program: Path, tmp_path: Path) -> Iterator[Simulator]:
 async def _watched(simulator: Simulator) -> AsyncIterator[Watched]:
     """Connected, placed, with a frozen parent, and synced."""
     vc = await simulator.connect()
-    await make_parent(simulator, vc)
-    await vc.resolve("vm", "Resources", "parent")
-    watched = Watched(simulator, vc)
+    parent = await make_machine(simulator, vc)
+    await vc.resolve(WantedPlacement("vm", "Resources"))
+    watched = Watched(simulator, vc, parent)
     following = asyncio.create_task(watched.follow())
     await watched.until(lambda event: isinstance(event, Synced))
     yield watched
@@ -114,25 +132,32 @@ async def _watched(simulator: Simulator) -> AsyncIterator[Watched]:
     await vc.close()
 
 
-async def make_parent(simulator: Simulator, vc: VCenter, *, frozen: bool = True) -> str:
-    """A VM `parent`, powered on; returns its moref."""
+async def make_machine(
+    simulator: Simulator, vc: VCenter, name: str = "parent", *, on: bool = True, frozen: bool = True
+) -> str:
+    """A VM with a disk and a network card; returns its moref."""
 
     def make() -> str:
         datacenter = vc._session.content.rootFolder.childEntity[0]
         pool = datacenter.hostFolder.childEntity[0].resourcePool
+        card = vim.vm.device.VirtualVmxnet3(
+            key=-1, backing=vim.vm.device.VirtualEthernetCard.NetworkBackingInfo(deviceName="VM Network")
+        )
         spec = vim.vm.ConfigSpec(
-            name="parent",
+            name=name,
             numCPUs=2,
             memoryMB=1024,
             guestId="otherGuest64",
             files=vim.vm.FileInfo(vmPathName="[LocalDS_0]"),
+            deviceChange=[vim.vm.device.VirtualDeviceSpec(operation="add", device=card)],
         )
         vm = _wait(datacenter.vmFolder.CreateVM_Task(spec, pool))
-        _wait(vm.PowerOnVM_Task())
+        if on:
+            _wait(vm.PowerOnVM_Task())
         return str(vm._moId)
 
     moref = await asyncio.to_thread(make)
-    if frozen:
+    if on and frozen:
         simulator.post(f"/vms/{moref}/freeze", {})
     return moref
 
@@ -145,15 +170,21 @@ def _wait(task: Any) -> Any:
     return task.info.result
 
 
-def make_clone(name: str = "pod-1", *, uid: str = "uid-1") -> CloneRequest:
-    """A clone request with the complete key set."""
-    facts = CloneFacts(
-        identity=PodIdentity("cluster", "vch", "node", "default", name, uid),
+def make_facts(name: str = "pod-1", *, uid: str = "uid-1") -> CloneFacts:
+    """Of a clone for a Pod; without a UID, of a standby clone."""
+    pod = ("default", name, uid) if uid else ()
+    return CloneFacts(
+        identity=PodIdentity("cluster", "vch", "node", *pod),
         clone_id=f"clone-of-{uid}",
         hostname=name,
         network=GuestNetwork("192.0.2.7", 24, None),
         client_ca_pem="PEM",
         seed=bytes(64),
         now=0.0,
+        origin=CloneOrigin("p0", "photon", "small"),
     )
-    return CloneRequest(name=name, uid=uid, extra_config=guestinfo.encode_clone(facts))
+
+
+def make_clone(parent: str, name: str = "pod-1", *, uid: str = "uid-1") -> CloneRequest:
+    """A clone request with the complete key set."""
+    return CloneRequest(parent, name, uid, guestinfo.encode_clone(make_facts(name, uid=uid)))
