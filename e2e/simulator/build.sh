@@ -49,13 +49,22 @@ if [ ! -d "$copy" ]; then
 		"$(ours VirtualMachine PowerOnVMTask)" "$(ours VirtualMachine PowerOffVMTask)" \
 		"$(ours VirtualMachine ResetVMTask)" "$(ours VirtualMachine SuspendVMTask)" \
 		"$(ours VirtualMachine ShutdownGuest)" "$(ours VirtualMachine StandbyGuest)" \
-		"$(ours VirtualMachine DestroyTask)" \
+		"$(ours VirtualMachine DestroyTask)" "$(ours VirtualMachine CloneVMTask)" \
+		"$(ours VirtualMachine ReconfigVMTask)" "$(ours VirtualMachine MarkAsTemplate)" \
+		"$(ours VirtualMachine MarkAsVirtualMachine)" "$(ours VirtualMachine RelocateVMTask)" \
+		's/clone\.MarkAsTemplate(&/clone.upstreamMarkAsTemplate(\&/' \
 		's/^\tfolderPutChild(ctx, f, vm)$/\tpublishVM(ctx, f, vm)/'
 	patch property_collector.go "$(ours PropertyCollector CreateFilter)" \
 		"$(ours PropertyCollector WaitForUpdatesEx)" "$(ours PropertyCollector PutObject)" \
 		"$(ours PropertyCollector UpdateObject)" "$(ours PropertyCollector RemoveObject)" \
 		"$(ours PropertyCollector Fetch)" \
 		's/^\tcancel  context.CancelFunc$/&\n\twatch   collectorWatch/'
+	patch host_system.go \
+		"$(ours HostSystem EnterMaintenanceModeTask)" "$(ours HostSystem ExitMaintenanceModeTask)" \
+		"$(ours HostSystem DisconnectHostTask)" "$(ours HostSystem ReconnectHostTask)"
+	patch folder.go "$(ours Folder CreateVMTask)"
+	patch resource_pool.go "$(ours ResourcePool UpdateConfig)"
+	patch session_manager.go "$(ours Context postEvent)" "$(ours SessionManager Login)"
 	patch property_filter.go "$(ours PropertyFilter DestroyPropertyFilter)" 's/^\tsync bool$/&\n\tview filterView/'
 	for file in _overlay/*.go; do
 		cp "$file" "$new/simulator/vch_$(basename "$file")"

@@ -33,6 +33,7 @@ type GuestVM struct {
 type VMGuests interface {
 	PowerOn(vm GuestVM) error
 	PowerOff(ref types.ManagedObjectReference) error
+	Crash(ref types.ManagedObjectReference) error // ends at once, unheard
 	Reset(vm GuestVM) error
 	Remove(ref types.ManagedObjectReference) error
 	InstantClone(source types.ManagedObjectReference, vm GuestVM) types.BaseMethodFault

@@ -11,6 +11,7 @@ import (
 	"log"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/vmware/govmomi/object"
@@ -27,16 +28,18 @@ type instantClone struct {
 	task   *Task
 	ctx    *Context // the task's own: holds no lock when it starts
 
-	folder *Folder
-	pool   types.ManagedObjectReference
-	host   types.ManagedObjectReference
-	config types.VirtualMachineConfigSpec
-	event  types.VmEvent // of the source
+	modes     Modes // as they were when it was asked for
+	folder    *Folder
+	pool      types.ManagedObjectReference
+	host      types.ManagedObjectReference
+	datastore string // empty: the source's
+	config    types.VirtualMachineConfigSpec
+	event     types.VmEvent // of the source
 }
 
 // InstantCloneTask implements VirtualMachine.InstantClone_Task.
 func (vm *VirtualMachine) InstantCloneTask(ctx *Context, req *types.InstantClone_Task) soap.HasFault {
-	clone := &instantClone{source: vm, spec: req.Spec, ctx: ctx.Fresh()}
+	clone := &instantClone{source: vm, spec: req.Spec, ctx: ctx.Fresh(), modes: CurrentModes()}
 	clone.task = CreateTask(vm, "instantClone", func(task *Task) (types.AnyType, types.BaseMethodFault) {
 		var made types.AnyType
 		fault := vm.shared(task, func() (fault types.BaseMethodFault) {
@@ -54,27 +57,25 @@ func (vm *VirtualMachine) InstantCloneTask(ctx *Context, req *types.InstantClone
 // made, and none while the guest is cloned: clones of one source start side by
 // side.
 func (c *instantClone) run() (types.AnyType, types.BaseMethodFault) {
-	var fault types.BaseMethodFault
-	c.ctx.WithLock(c.source, func() {
-		if fault = c.check(); fault == nil {
-			c.event = c.source.event(c.ctx)
-			c.config = c.configSpec()
-		}
-	})
-	if fault != nil {
+	if fault := c.prepare(); fault != nil {
 		return nil, fault
 	}
+	defer ledger.release(c.task.Self) // if it has not become a VM
+	time.Sleep(milliseconds(c.modes.ParallelMs))
 	vm, fault := c.create()
 	if fault != nil {
 		return nil, fault
 	}
 	c.task.progress(50)
 	fault = vm.exclusively(c.task, func() types.BaseMethodFault {
-		if fault := c.thaw(vm); fault != nil {
-			c.undo(vm)
-			return fault
+		fault := c.thaw(vm)
+		if fault == nil {
+			fault = connectedHost(c.ctx, c.host) // it may have been lost meanwhile
 		}
-		return nil
+		if fault != nil {
+			c.undo(vm)
+		}
+		return fault
 	})
 	if fault != nil {
 		return nil, fault
@@ -89,12 +90,41 @@ func (c *instantClone) run() (types.AnyType, types.BaseMethodFault) {
 	return vm.Self, nil
 }
 
+// prepare has the source for itself.
+func (c *instantClone) prepare() (fault types.BaseMethodFault) {
+	exclusive := exclusiveTimes.of(c.source.Self)
+	exclusive.Lock()
+	defer exclusive.Unlock()
+	time.Sleep(milliseconds(c.modes.ExclusiveMs))
+	c.ctx.WithLock(c.source, func() {
+		if fault = c.check(); fault == nil {
+			c.event = c.source.event(c.ctx)
+			c.config = c.configSpec()
+		}
+	})
+	return fault
+}
+
+// exclusiveTimes has a mutex for each source: clones of it wait for each other,
+// and other calls do not.
+var exclusiveTimes mutexes
+
+type mutexes struct{ all sync.Map }
+
+func (m *mutexes) of(ref types.ManagedObjectReference) *sync.Mutex {
+	mutex, _ := m.all.LoadOrStore(ref, new(sync.Mutex))
+	return mutex.(*sync.Mutex)
+}
+
 // configSpec copies the source's hardware and lays spec.config over its
 // extraConfig. The source's lock is held.
 func (c *instantClone) configSpec() types.VirtualMachineConfigSpec {
 	vm := c.source
 	path := vm.vmx(nil)
 	path.Path = c.spec.Name
+	if c.datastore != "" {
+		path.Datastore = c.datastore
+	}
 	config := types.VirtualMachineConfigSpec{
 		Name:                c.spec.Name,
 		Version:             vm.Config.Version,
@@ -119,6 +149,15 @@ func (c *instantClone) configSpec() types.VirtualMachineConfigSpec {
 		device := change.GetVirtualDeviceConfigSpec().Device
 		edits[device.GetVirtualDevice().Key] = device
 	}
+	config.DeviceChange = vm.copiedDevices(edits, deltaOf)
+	return config
+}
+
+// copiedDevices are what a VM has to be made with to have the same devices,
+// with cards of its own and edited.
+func (vm *VirtualMachine) copiedDevices(
+	edits map[int32]types.BaseVirtualDevice, diskOf func(*types.VirtualDisk),
+) (changes []types.BaseVirtualDeviceConfigSpec) {
 	devices := object.VirtualDeviceList(vm.cloneDevice())
 	standard := object.VirtualDeviceList(esx.VirtualDevice)
 	for _, device := range devices {
@@ -130,7 +169,7 @@ func (c *instantClone) configSpec() types.VirtualMachineConfigSpec {
 		switch device := device.(type) {
 		case *types.VirtualDisk:
 			add.FileOperation = types.VirtualDeviceConfigSpecFileOperationCreate
-			deltaOf(device)
+			diskOf(device)
 		case types.BaseVirtualEthernetCard:
 			renewCard(device.GetVirtualEthernetCard(), edited)
 		default:
@@ -138,9 +177,9 @@ func (c *instantClone) configSpec() types.VirtualMachineConfigSpec {
 				add.Device = edited
 			}
 		}
-		config.DeviceChange = append(config.DeviceChange, add)
+		changes = append(changes, add)
 	}
-	return config
+	return changes
 }
 
 // deltaOf turns a copy of the source's disk into a delta disk on top of it. Its
@@ -241,7 +280,9 @@ func (c *instantClone) create() (made *VirtualMachine, fault types.BaseMethodFau
 			return
 		}
 		made = c.ctx.Map.Get(result.(types.ManagedObjectReference)).(*VirtualMachine)
+		ledger.rename(c.task.Self, made.Self)
 		made.setPower(c.ctx, poweredOn)
+		made.updateLastModifiedAndChangeVersion(c.ctx)
 	})
 	return made, fault
 }

@@ -3,46 +3,44 @@
 //
 // They follow the vSphere Web Services API reference: InstantClone_Task,
 // InstantCloneSpec and CheckInstantClone_Task. Where these contradict each
-// other the strict reading is taken, so that no client comes to depend on the
-// other one.
+// other Modes say which one holds.
 package simulator
 
 import (
+	"errors"
 	"strings"
+	"sync"
 
 	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-const (
-	entityNameLimit = 80   // Folder.CreateFolder: "less than 80 characters"
-	hostVMLimit     = 1024 // "Virtual machines per host" of vSphere 8's configuration maximums
-)
+const entityNameLimit = 80 // Folder.CreateFolder: "less than 80 characters"
 
 // check tells the first precondition that does not hold. The source's lock is
 // held.
 func (c *instantClone) check() types.BaseMethodFault {
-	vm, location := c.source, c.spec.Location
+	vm := c.source
 	switch {
 	case c.ctx.Map.IsESX():
 		return new(types.NotSupported) // "vCenter only"
 	case c.spec.Name == "":
 		return &types.InvalidArgument{InvalidProperty: "spec.name"}
-	case len(c.spec.Name) >= entityNameLimit || strings.ContainsAny(c.spec.Name, `/\`):
+	case len(c.spec.Name) >= entityNameLimit || strings.ContainsAny(c.spec.Name, `/\`) || strayPercent(c.spec.Name):
 		return &types.InvalidName{Name: c.spec.Name}
 	case vm.Config.Template:
 		return &types.InvalidArgument{InvalidProperty: "vm"}
+	case vm.Runtime.PowerState != poweredOn && c.modes.SourceOff == "InvalidArgument":
+		return &types.InvalidArgument{InvalidProperty: "vm"}
 	case vm.Runtime.PowerState != poweredOn:
-		return new(types.InvalidState) // the reference names InvalidArgument for this, too
-	case location.Host != nil:
-		return &types.InvalidArgument{InvalidProperty: "spec.location.host"}
-	case location.Datastore != nil:
-		return &types.InvalidArgument{InvalidProperty: "spec.location.datastore"}
-	case location.Disk != nil || location.DiskMoveType != "" || location.Transform != "":
-		return &types.InvalidArgument{InvalidProperty: "spec.location.disk"}
-	case location.Profile != nil || location.Service != nil || location.CryptoSpec != nil:
-		return &types.InvalidArgument{InvalidProperty: "spec.location.profile"}
+		return new(types.InvalidState)
+	}
+	if c.modes.Location == "ignore" {
+		c.spec.Location = types.VirtualMachineRelocateSpec{}
+	}
+	if fault := c.checkLocation(); fault != nil {
+		return fault
 	}
 	if fault := c.checkPlacement(); fault != nil {
 		return fault
@@ -53,15 +51,46 @@ func (c *instantClone) check() types.BaseMethodFault {
 	return c.checkResources()
 }
 
+// strayPercent finds a % that escapes nothing: only %25, %2f and %5c are names.
+func strayPercent(name string) bool {
+	for _, rest := range strings.Split(name, "%")[1:] {
+		rest = strings.ToLower(rest)
+		if !strings.HasPrefix(rest, "25") && !strings.HasPrefix(rest, "2f") && !strings.HasPrefix(rest, "5c") {
+			return true
+		}
+	}
+	return false
+}
+
+// checkLocation is about what InstantCloneSpec's location cannot have.
+func (c *instantClone) checkLocation() types.BaseMethodFault {
+	location := c.spec.Location
+	switch lenient := c.modes.Location == "allow"; {
+	case location.Host != nil && (!lenient || *location.Host != *c.source.Runtime.Host):
+		return &types.InvalidArgument{InvalidProperty: "spec.location.host"}
+	case location.Datastore != nil && !lenient:
+		return &types.InvalidArgument{InvalidProperty: "spec.location.datastore"}
+	case location.Disk != nil || location.DiskMoveType != "" || location.Transform != "":
+		return &types.InvalidArgument{InvalidProperty: "spec.location.disk"}
+	case location.Profile != nil || location.Service != nil || location.CryptoSpec != nil:
+		return &types.InvalidArgument{InvalidProperty: "spec.location.profile"}
+	}
+	return nil
+}
+
 func (c *instantClone) checkPlacement() types.BaseMethodFault {
 	vm, location := c.source, c.spec.Location
 	c.host = *vm.Runtime.Host
+	if fault := usableHost(c.ctx, c.host); fault != nil {
+		return fault
+	}
 	host := c.ctx.Map.Get(c.host).(*HostSystem)
-	switch {
-	case host.Runtime.InMaintenanceMode:
-		return new(types.InvalidState)
-	case host.Runtime.ConnectionState != types.HostSystemConnectionStateConnected:
-		return new(types.InvalidHostConnectionState) // a kind of InvalidState
+	if location.Datastore != nil {
+		datastore, ok := c.ctx.Map.Get(*location.Datastore).(*Datastore)
+		if !ok || FindReference(host.Datastore, *location.Datastore) == nil {
+			return &types.InvalidDatastore{Datastore: location.Datastore}
+		}
+		c.datastore = datastore.Name
 	}
 	folder := *vm.Parent
 	if location.Folder != nil {
@@ -149,20 +178,71 @@ func unshareable(device types.BaseVirtualDevice) types.BaseMethodFault {
 	return nil
 }
 
-// checkResources is admission control as far as it is known here: the number of
-// VMs on the host, and reservations of a pool that may not borrow.
+// checkResources is admission control: the number of VMs on the host, the
+// deltas under a source that runs, files, memory and CPU. What is admitted is
+// counted from now on. A pool that may not borrow has its reservation to give.
 func (c *instantClone) checkResources() types.BaseMethodFault {
-	host := c.ctx.Map.Get(c.host).(*HostSystem)
-	if len(host.Vm) >= hostVMLimit {
+	vm, host := c.source, c.ctx.Map.Get(c.host).(*HostSystem)
+	if len(host.Vm) >= c.modes.HostVMs {
 		return new(types.InsufficientResourcesFault)
 	}
+	if !isTrue(vm.Runtime.InstantCloneFrozen) {
+		depth, fault := deepen(vm.Self, c.modes.DeltaDepth)
+		if fault != nil {
+			return fault
+		}
+		if depth > deltaAlarm {
+			c.ctx.Update(vm, []types.PropertyChange{{Name: "overallStatus", Val: types.ManagedEntityStatusYellow}})
+		}
+	}
+	if fault := c.roomForDelta(); fault != nil {
+		return fault
+	}
+	if fault := c.checkReservation(); fault != nil {
+		return fault
+	}
+	asked := accountOf(&vm.VirtualMachine)
+	asked.pool, asked.clone, asked.frozen = c.pool, true, false
+	return ledger.admit(c.task.Self, asked)
+}
+
+func (c *instantClone) roomForDelta() types.BaseMethodFault {
+	if location := c.spec.Location; location.Datastore != nil {
+		return roomOn(c.ctx, *location.Datastore, c.spec.Name)
+	}
+	return c.source.roomForSwap(c.ctx)
+}
+
+// deltas counts how often a source was cloned while it ran.
+var deltas = struct {
+	sync.Mutex
+	under map[types.ManagedObjectReference]int
+}{under: map[types.ManagedObjectReference]int{}}
+
+// deltaAlarm is the depth at which vCenter turns a VM yellow (KB 67186).
+const deltaAlarm = 100
+
+func deepen(source types.ManagedObjectReference, limit int) (int, types.BaseMethodFault) {
+	deltas.Lock()
+	defer deltas.Unlock()
+	if deltas.under[source] >= limit {
+		fault := SystemError(errors.New("Unable to prepare migration."))
+		cause := fault.GetMethodFault().FaultCause.Fault.GetMethodFault()
+		cause.FaultMessage = []types.LocalizableMessage{{Key: "msg.migrate.prepare.failed"}}
+		return limit, fault
+	}
+	deltas.under[source]++
+	return deltas.under[source], nil
+}
+
+func (c *instantClone) checkReservation() types.BaseMethodFault {
 	asked := reservedMemory(c.source)
 	if asked == 0 {
 		return nil
 	}
 	pool, _ := asResourcePoolMO(c.ctx.Map.Get(c.pool))
 	allocation := pool.Config.MemoryAllocation
-	if isTrue(allocation.ExpandableReservation) || allocation.Reservation == nil {
+	if pool.Parent.Type != "ResourcePool" || isTrue(allocation.ExpandableReservation) || allocation.Reservation == nil {
 		return nil
 	}
 	left := *allocation.Reservation

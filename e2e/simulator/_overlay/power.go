@@ -23,32 +23,40 @@ func (vm *VirtualMachine) PowerOnVMTask(ctx *Context, req *types.PowerOnVM_Task)
 	if Guests == nil || vm.Config.Template {
 		return vm.upstreamPowerOnVMTask(ctx, req)
 	}
-	task := vm.guestTask(ctx, "powerOn", func(work *Context) types.BaseMethodFault {
-		var fault types.BaseMethodFault
-		var described GuestVM
-		work.WithLock(vm, func() {
-			if fault = vm.expect(poweredOff, poweredOn); fault != nil {
-				return
-			}
-			if vm.hostInMM(work) {
-				fault = new(types.InvalidState)
-				return
-			}
-			described = vm.guest()
-			work.postEvent(&types.VmStartingEvent{VmEvent: vm.event(work)})
-			vm.setPower(work, poweredOn)
-		})
-		if fault != nil {
-			return fault
-		}
-		if err := Guests.PowerOn(described); err != nil {
-			work.WithLock(vm, func() { vm.setPower(work, poweredOff) })
-			return &types.GenericVmConfigFault{Reason: err.Error()}
-		}
-		work.WithLock(vm, func() { work.postEvent(&types.VmPoweredOnEvent{VmEvent: vm.event(work)}) })
-		return nil
-	})
+	task := vm.guestTask(ctx, "powerOn", func(work *Context) types.BaseMethodFault { return vm.powerOn(work) })
 	return &methods.PowerOnVM_TaskBody{Res: &types.PowerOnVM_TaskResponse{Returnval: task}}
+}
+
+// powerOn is called by the VM's exclusive task.
+func (vm *VirtualMachine) powerOn(work *Context) types.BaseMethodFault {
+	var fault types.BaseMethodFault
+	var described GuestVM
+	work.WithLock(vm, func() {
+		if fault = vm.expect(poweredOff, poweredOn); fault != nil {
+			return
+		}
+		if fault = usableHost(work, *vm.Runtime.Host); fault != nil {
+			return
+		}
+		if fault = vm.roomForSwap(work); fault != nil {
+			return
+		}
+		if fault = ledger.admit(vm.Self, accountOf(&vm.VirtualMachine)); fault != nil {
+			return
+		}
+		described = vm.guest()
+		work.postEvent(&types.VmStartingEvent{VmEvent: vm.event(work)})
+		vm.setPower(work, poweredOn)
+	})
+	if fault != nil {
+		return fault
+	}
+	if err := Guests.PowerOn(described); err != nil {
+		work.WithLock(vm, func() { vm.setPower(work, poweredOff) })
+		return &types.GenericVmConfigFault{Reason: err.Error()}
+	}
+	work.WithLock(vm, func() { work.postEvent(&types.VmPoweredOnEvent{VmEvent: vm.event(work)}) })
+	return nil
 }
 
 // PowerOffVMTask ends the guest. A frozen VM is frozen no more.
@@ -58,7 +66,11 @@ func (vm *VirtualMachine) PowerOffVMTask(ctx *Context, req *types.PowerOffVM_Tas
 	}
 	task := vm.guestTask(ctx, "powerOff", func(work *Context) types.BaseMethodFault {
 		var fault types.BaseMethodFault
-		work.WithLock(vm, func() { fault = vm.expect(poweredOn, poweredOff) })
+		work.WithLock(vm, func() {
+			if fault = connectedHost(work, *vm.Runtime.Host); fault == nil {
+				fault = vm.expect(poweredOn, poweredOff)
+			}
+		})
 		if fault != nil {
 			return fault
 		}
@@ -83,7 +95,11 @@ func (vm *VirtualMachine) ResetVMTask(ctx *Context, req *types.ResetVM_Task) soa
 		var fault types.BaseMethodFault
 		var described GuestVM
 		work.WithLock(vm, func() {
+			if fault = connectedHost(work, *vm.Runtime.Host); fault != nil {
+				return
+			}
 			if fault = vm.expect(poweredOn, poweredOn); fault == nil {
+				ledger.booted(vm.Self)
 				described = vm.guest()
 				work.postEvent(&types.VmResettingEvent{VmEvent: vm.event(work)})
 				vm.setPower(work, poweredOn)
@@ -106,7 +122,14 @@ func (vm *VirtualMachine) DestroyTask(ctx *Context, req *types.Destroy_Task) soa
 	if Guests == nil {
 		return vm.upstreamDestroyTask(ctx, req)
 	}
-	task := vm.guestTask(ctx, "destroy", func(work *Context) types.BaseMethodFault { return vm.destroy(work) })
+	task := vm.guestTask(ctx, "destroy", func(work *Context) types.BaseMethodFault {
+		var fault types.BaseMethodFault
+		work.WithLock(vm, func() { fault = connectedHost(work, *vm.Runtime.Host) })
+		if fault != nil {
+			return fault
+		}
+		return vm.destroy(work)
+	})
 	return &methods.Destroy_TaskBody{Res: &types.Destroy_TaskResponse{Returnval: task}}
 }
 
@@ -212,7 +235,19 @@ func (vm *VirtualMachine) setPower(ctx *Context, state types.VirtualMachinePower
 			types.PropertyChange{Name: "runtime.instantCloneFrozen", Val: false},
 			types.PropertyChange{Name: "summary.runtime.instantCloneFrozen", Val: false})
 	}
-	ctx.Update(vm, changes)
+	ctx.Update(vm, append(changes, vm.memoryStats(state)...))
+}
+
+// memoryStats are what vSphere's clients show of a VM's memory. The VM's lock
+// is held.
+func (vm *VirtualMachine) memoryStats(state types.VirtualMachinePowerState) []types.PropertyChange {
+	private, shared := ledger.memoryOf(vm.Self, state == poweredOn)
+	return []types.PropertyChange{
+		{Name: "summary.quickStats.privateMemory", Val: int32(private)},
+		{Name: "summary.quickStats.sharedMemory", Val: int32(shared)},
+		{Name: "summary.quickStats.hostMemoryUsage", Val: int32(private)},
+		{Name: "summary.quickStats.guestMemoryUsage", Val: int32(private)},
+	}
 }
 
 // GuestFrozen records that the guest has reached its freeze point.

@@ -68,11 +68,22 @@ func (t *Task) start(ctx *Context, hold func(run func())) types.ManagedObjectRef
 	}
 	injected := takeTaskFault(ctx)
 	ctx.Map.Put(t)
-	ctx.Map.AtomicUpdate(ctx, t, []types.PropertyChange{
-		{Name: "info.startTime", Val: time.Now()},
-		{Name: "info.state", Val: types.TaskInfoStateRunning},
-	})
+	begin := func() {
+		ctx.Map.AtomicUpdate(ctx, t, []types.PropertyChange{
+			{Name: "info.startTime", Val: time.Now()},
+			{Name: "info.state", Val: types.TaskInfoStateRunning},
+		})
+	}
+	queued := !runningTasks.tryEnter()
+	if !queued {
+		begin()
+	}
 	go func() {
+		if queued {
+			runningTasks.enter()
+			begin()
+		}
+		defer runningTasks.leave()
 		TaskDelay.delay(t.Info.Name)
 		if injected != nil {
 			time.Sleep(injected.Delay)

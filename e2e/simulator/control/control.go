@@ -49,6 +49,8 @@ func Handler(v *vcenter.VCenter) http.Handler {
 		v.Faults.Remove(r.PathValue("id"))
 		w.WriteHeader(http.StatusNoContent)
 	})
+	site(mux, v)
+	accounts(mux, v)
 	return mux
 }
 

@@ -52,15 +52,18 @@ type Host interface {
 
 // Stats describes a guest as it is now.
 type Stats struct {
-	PID          int                  `json:"pid"`
-	Processes    []int                `json:"processes"`
-	Guest        string               `json:"guest"`
-	State        string               `json:"state"`
-	Accelerator  string               `json:"accelerator,omitempty"` // of a QEMU guest: kvm or tcg
-	RAMBytes     int64                `json:"ramBytes"`              // configured size
-	PrivateBytes int64                `json:"privateBytes"`          // of the RAM mapping (qemu), of all processes (native)
-	PssBytes     int64                `json:"pssBytes"`              // likewise
-	Timings      map[string]time.Time `json:"timings"`               // spawned, running, firstRPC, frozen, ...
+	PID          int    `json:"pid"`
+	Processes    []int  `json:"processes"`
+	Guest        string `json:"guest"`
+	State        string `json:"state"`
+	Accelerator  string `json:"accelerator,omitempty"` // of a QEMU guest: kvm or tcg
+	RAMBytes     int64  `json:"ramBytes"`              // configured size
+	PrivateBytes int64  `json:"privateBytes"`          // of the RAM mapping (qemu), of all processes (native)
+	PssBytes     int64  `json:"pssBytes"`              // likewise
+	// ChangedBytes is what a frozen clone has changed of its source's RAM; the
+	// backend may hold more for it than that.
+	ChangedBytes int64                `json:"changedBytes,omitempty"`
+	Timings      map[string]time.Time `json:"timings"` // spawned, running, firstRPC, frozen, ...
 }
 
 // Guest is one started guest. Calls for one guest do not overlap, except Stats

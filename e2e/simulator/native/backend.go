@@ -23,6 +23,7 @@ type Config struct {
 // Backend makes native guests. It implements guest.Backend.
 type Backend struct {
 	config Config
+	facts  func() facts
 
 	mutex  sync.Mutex
 	guests map[string]*Guest // by VM
@@ -38,7 +39,7 @@ func New(config Config) (*Backend, error) {
 			return nil, fmt.Errorf("guest image %s: %w (it is made by guest/native/build.py)", config.Image, err)
 		}
 	}
-	return &Backend{config: config, guests: map[string]*Guest{}}, nil
+	return &Backend{config: config, facts: findFacts(config.Image), guests: map[string]*Guest{}}, nil
 }
 
 // Name implements guest.Backend.
@@ -64,14 +65,15 @@ func (b *Backend) InstantClone(
 	if !ok {
 		return nil, fmt.Errorf("the source of %s is not a native guest", vm.ID)
 	}
-	if !source.frozen() {
+	parent, frozen := source.frozenAs()
+	if !frozen {
 		return nil, guest.ErrNotFrozen
 	}
 	g, err := b.guest(vm)
 	if err != nil {
 		return nil, err
 	}
-	if err := g.start(vm, host, true); err != nil {
+	if err := g.start(vm, host, !isFork(parent, host)); err != nil {
 		return nil, errors.Join(fmt.Errorf("instant clone %s: %w", vm.ID, err), g.Destroy(ctx))
 	}
 	return g, nil

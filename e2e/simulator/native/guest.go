@@ -2,7 +2,6 @@ package native
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"maps"
 	"os"
@@ -40,6 +39,7 @@ type Guest struct {
 	memory   int           // configured, in MiB
 	life     *life         // while processes run
 	thinking chan struct{} // while a parent has not frozen; closing ends the wait
+	parent   string        // its ID as it froze
 }
 
 // start boots the guest: a clone runs its services, a parent waits to be told to
@@ -68,14 +68,19 @@ func (g *Guest) waitToFreeze() {
 	go func() {
 		ticks := time.NewTicker(looksForFreeze)
 		defer ticks.Stop()
-		for !toldToFreeze(host) {
+		parent := readParent(host)
+		for ; !parent.Freeze; parent = readParent(host) {
 			select {
 			case <-stop:
 				return
 			case <-ticks.C:
 			}
 		}
+		if err := g.backend.warm(host, parent); err != nil {
+			g.backend.config.Log.Error("report failed", "vm", g.id, "error", err)
+		}
 		g.mutex.Lock()
+		g.parent = parent.ID
 		stopped := g.thinking != stop
 		if !stopped {
 			g.state, g.thinking = guest.Frozen, nil
@@ -90,24 +95,18 @@ func (g *Guest) waitToFreeze() {
 	}()
 }
 
-// isClone tells at a boot; when it was cloned a guest may have no identity yet.
+// isClone tells at a boot; when it was cloned a guest may have no identity yet,
+// see isFork.
 func isClone(host guest.Host) bool {
 	_, found := host.InfoGet(identityKey)
 	return found
 }
 
-func toldToFreeze(host guest.Host) bool {
-	value, _ := host.InfoGet(parentKey)
-	var told struct {
-		Freeze bool `json:"freeze"`
-	}
-	return json.Unmarshal([]byte(value), &told) == nil && told.Freeze
-}
-
-func (g *Guest) frozen() bool {
+// frozenAs tells whether it is frozen, and as which parent.
+func (g *Guest) frozenAs() (parent string, frozen bool) {
 	g.mutex.Lock()
 	defer g.mutex.Unlock()
-	return g.state == guest.Frozen
+	return g.parent, g.state == guest.Frozen
 }
 
 // run starts the guest's processes.

@@ -222,3 +222,18 @@ func clientCA(t *testing.T) string {
 	}
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
+
+func TestAForksClonesRun(t *testing.T) {
+	s := newSite(t)
+	s.console(3)
+	forks := newFakeHost(map[string]string{
+		parentKey: `{"parentId": "00000000000000000000000000000002", "node": "vch", "freeze": true}`,
+	})
+	fork, err := s.backend.InstantClone(t.Context(), s.parent(), s.vm(2), forks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("the fork reports %s", receive(t, forks.reports, "report"))
+	receive(t, forks.frozen, "freeze")
+	s.clone(fork, 3)
+}

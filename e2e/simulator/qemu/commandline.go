@@ -38,6 +38,9 @@ type machine struct {
 	Shared bool
 	// Incoming: the machine goes on from a saved state instead of booting.
 	Incoming bool
+	// Bare: the saved state is of devices alone, without the section that says
+	// what machine it is of, see monitor.saveDevices.
+	Bare bool
 }
 
 // arguments is QEMU's command line. Machines that share a saved state must have
@@ -49,7 +52,7 @@ func (m machine) arguments() []string {
 	}
 	arguments := []string{
 		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
-		"-machine", "q35,memory-backend=ram,vmport=off,smbus=off,hpet=off",
+		"-machine", "q35,memory-backend=ram,vmport=off,smbus=off,hpet=off,suppress-vmdesc=on",
 		"-accel", m.Accelerator.option, "-cpu", m.Accelerator.cpu,
 		"-smp", fmt.Sprint(m.CPUs), "-m", fmt.Sprintf("%dM", m.MemoryMB),
 		"-object", fmt.Sprintf("memory-backend-file,id=ram,size=%dM,mem-path=/proc/self/fd/%d,share=%s",
@@ -70,6 +73,9 @@ func (m machine) arguments() []string {
 		// Where the state comes from is said when it is known how to read it, see
 		// monitor.load.
 		arguments = append(arguments, "-global", "migration.announce-rounds=0", "-incoming", "defer")
+		if m.Bare {
+			arguments = append(arguments, "-global", "migration.send-configuration=off")
+		}
 	}
 	return arguments
 }

@@ -24,19 +24,17 @@ func (g *Guest) freeze(l *life, id string) error {
 	if !current {
 		return errMonitorClosed
 	}
-	if l.memory == nil {
-		return errors.New("a clone cannot be frozen yet")
-	}
-	devices, err := l.save(ctx)
+	snap, err := l.snapshot(ctx, g.dir)
 	if err != nil {
 		return err
 	}
+	snap.freeze, snap.under, snap.users = id, g.under, 1
 	l.end((*process).terminate)
-	snap := &snapshot{
-		machine: l.machine, freeze: id, devices: devices, memory: l.memory,
-		folder: g.backend.snapshotFolder(g.id), under: g.under, users: 1,
+	snap.folder = g.backend.snapshotFolder(g.id)
+	if l.memory != nil { // a fork's is sealed already
+		err = seal(l.memory)
 	}
-	if err := errors.Join(seal(l.memory), snap.keepDisk(ctx)); err != nil {
+	if err := errors.Join(err, snap.keepDisk(ctx)); err != nil {
 		return g.lost(l, errors.Join(err, snap.release()))
 	}
 	g.mutex.Lock()
@@ -44,6 +42,26 @@ func (g *Guest) freeze(l *life, id string) error {
 	g.timings["frozen"] = time.Now()
 	g.mutex.Unlock()
 	return l.host.Frozen()
+}
+
+// snapshot stops the guest and keeps its RAM and its devices.
+func (l *life) snapshot(ctx context.Context, folder string) (*snapshot, error) {
+	snap := &snapshot{machine: l.machine}
+	if fork := l.memory == nil; fork {
+		state, err := l.saveFork(ctx, folder)
+		if err != nil {
+			return nil, err
+		}
+		snap.machine.Bare = true
+		snap.devices, snap.memory, snap.patch, snap.changed = state.devices, state.memory, state.patch, state.changed
+		return snap, nil
+	}
+	devices, err := l.save(ctx)
+	if err != nil {
+		return nil, err
+	}
+	snap.devices, snap.memory = devices, l.memory
+	return snap, nil
 }
 
 // lost is a guest that ended and could not be kept: to its VM that is a crash.

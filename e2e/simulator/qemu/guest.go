@@ -71,7 +71,7 @@ func (g *Guest) thaw(ctx context.Context, from *snapshot, vm guest.VM, host gues
 	g.changing.Lock()
 	defer g.changing.Unlock()
 	g.vm, g.host = vm, host
-	memory, devices, err := from.lend()
+	memory, devices, changes, err := from.lend()
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (g *Guest) thaw(ctx context.Context, from *snapshot, vm guest.VM, host gues
 	if err := from.newLayer(m.Disk); err != nil {
 		return err
 	}
-	return g.start(ctx, &life{machine: m, request: from.freeze, host: host}, memory, devices)
+	return g.start(ctx, &life{machine: m, request: from.freeze, host: host, patch: changes}, memory, devices)
 }
 
 func (g *Guest) start(ctx context.Context, l *life, memory *os.File, devices []byte) error {
@@ -240,6 +240,7 @@ func (g *Guest) Stats() (guest.Stats, error) {
 		stats.RAMBytes = int64(g.frozen.machine.MemoryMB) << 20
 		stats.PrivateBytes = g.frozen.held()
 		stats.PssBytes = stats.PrivateBytes
+		stats.ChangedBytes = g.frozen.changed
 	case g.life != nil:
 		stats.RAMBytes = int64(g.life.machine.MemoryMB) << 20
 		stats.PID = g.life.process.pid()

@@ -27,6 +27,7 @@ type life struct {
 	host    guest.Host
 	request string   // of the guest's, made in its parent's life, to be answered in this one
 	memory  *os.File // the RAM, where it is the file itself; else nil
+	patch   patch    // of the RAM, where it is a mapping of the file
 	process *process
 	monitor *monitor
 	// wanted is set before we end the process ourselves.
@@ -62,6 +63,9 @@ func (l *life) start(ctx context.Context, bridge, tapName string, memory *os.Fil
 		_ = feed.Close()
 	}()
 	l.monitor, err = dialMonitor(ctx, l.process.monitor)
+	if err == nil {
+		err = l.patch.apply(l.process.pid())
+	}
 	if err == nil && l.machine.Incoming {
 		err = l.monitor.load(ctx, inherited.state)
 	}

@@ -23,8 +23,10 @@ type snapshot struct {
 	freeze  string // ID of the guest's request that is still to be answered
 	devices []byte
 	memory  *os.File // sealed; nil when the snapshot cannot be cloned any more
+	patch   patch    // what a fork has that the memory, its base's, has not
 	folder  string
 	under   *snapshot // whose disk this one's lies on
+	changed int64     // bytes of RAM that are not as its base's; 0: it has none
 
 	mutex sync.Mutex
 	users int
@@ -84,19 +86,19 @@ func (s *snapshot) release() error {
 
 // lend gives a clone to be started what it starts from. The clone uses the
 // snapshot from then on; the memory file is the caller's to close.
-func (s *snapshot) lend() (memory *os.File, devices []byte, err error) {
+func (s *snapshot) lend() (memory *os.File, devices []byte, changes patch, err error) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	if s.memory == nil {
-		return nil, nil, errSnapshotGone
+		return nil, nil, patch{}, errSnapshotGone
 	}
 	// A description of its own: it stays open when the snapshot's is closed.
 	memory, err = os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", s.memory.Fd()), os.O_RDWR, 0)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, patch{}, err
 	}
 	s.users++
-	return memory, s.devices, nil
+	return memory, s.devices, s.patch, nil
 }
 
 // forget drops what only new clones would need. Clones that run keep the memory
@@ -106,7 +108,7 @@ func (s *snapshot) forget() {
 	defer s.mutex.Unlock()
 	if s.memory != nil {
 		_ = s.memory.Close()
-		s.memory, s.devices = nil, nil
+		s.memory, s.devices, s.patch = nil, nil, patch{}
 	}
 }
 
@@ -114,8 +116,11 @@ func (s *snapshot) forget() {
 func (s *snapshot) held() int64 {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	if s.memory == nil {
+	switch {
+	case s.memory == nil:
 		return 0
+	case s.patch.size() > 0: // the memory is counted where it is from
+		return s.patch.size()
 	}
 	return held(s.memory)
 }

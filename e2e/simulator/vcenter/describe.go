@@ -18,6 +18,7 @@ type Description struct {
 	ID     string `json:"id"`
 	Name   string `json:"name"`
 	Power  string `json:"power"` // as vSphere's API shows it
+	Host   string `json:"host"`  // its ID
 	Source string `json:"sourceID,omitempty"`
 	guest.Stats
 }
@@ -48,6 +49,7 @@ func (m *Machines) describe(vm *simulator.VirtualMachine) (described Description
 	ctx := m.ctx.Fresh()
 	ctx.WithLock(vm, func() {
 		described.ID, described.Name, described.Power = vm.Self.Value, vm.Name, string(vm.Runtime.PowerState)
+		described.Host = vm.Runtime.Host.Value
 		described.Stats = guest.Stats{State: simulatedState(&vm.VirtualMachine), Guest: simulator.NoGuest}
 		if kind := simulator.ExtraConfig(vm.Config.ExtraConfig, simulator.GuestOptionKey); kind != "" {
 			described.Guest = kind

@@ -1,6 +1,7 @@
 package vcenter
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -12,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
 )
 
@@ -148,5 +150,21 @@ func newFault(name string) types.BaseMethodFault {
 		return nil
 	}
 	fault, _ := reflect.New(kind).Interface().(types.BaseMethodFault)
+	return complete(fault)
+}
+
+// complete gives a fault the properties that it is never without: clients
+// cannot read it otherwise.
+func complete(fault types.BaseMethodFault) types.BaseMethodFault {
+	switch fault := fault.(type) {
+	case *types.TaskInProgress:
+		fault.Task = types.ManagedObjectReference{Type: "Task", Value: "task-0"}
+	case *types.DuplicateName:
+		fault.Object = types.ManagedObjectReference{Type: "VirtualMachine", Value: "vm-0"}
+	case *types.DisallowedMigrationDeviceAttached:
+		fault.Fault = types.LocalizedMethodFault{Fault: new(types.DeviceNotSupported), LocalizedMessage: "injected"}
+	case *types.SystemError:
+		return simulator.SystemError(errors.New("injected"))
+	}
 	return fault
 }

@@ -42,6 +42,15 @@ func (e *machine) end(how func(ctx context.Context, current guest.Guest) error) 
 	return how(ctx, current)
 }
 
+func (e *machine) deafen() {
+	e.mutex.Lock()
+	host := e.host
+	e.mutex.Unlock()
+	if host != nil {
+		host.end()
+	}
+}
+
 // current tells the guest of the last start and whether it still runs.
 func (e *machine) current() (current guest.Guest, running bool) {
 	e.mutex.Lock()

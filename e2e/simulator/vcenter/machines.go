@@ -111,6 +111,25 @@ func (m *Machines) PowerOff(ref types.ManagedObjectReference) error {
 	return entry.end(func(ctx context.Context, current guest.Guest) error { return current.PowerOff(ctx) })
 }
 
+// Crash implements simulator.VMGuests: the guest ends as its host does, and the
+// VM is not told.
+func (m *Machines) Crash(ref types.ManagedObjectReference) error {
+	entry := m.find(ref)
+	if entry == nil {
+		return nil
+	}
+	entry.deafen() // first: a start that is going on would wait for what it hears
+	entry.operation.Lock()
+	defer entry.operation.Unlock()
+	return entry.end(func(ctx context.Context, current guest.Guest) error {
+		var err error
+		if killer, ok := current.(guest.Killer); ok {
+			err = killer.Kill()
+		}
+		return errors.Join(err, current.PowerOff(ctx))
+	})
+}
+
 // Reset implements simulator.VMGuests.
 func (m *Machines) Reset(vm simulator.GuestVM) error {
 	entry := m.find(vm.Ref)

@@ -1,14 +1,15 @@
 // Package vcenter is the simulated vCenter: govmomi's vcsim as a library, with
-// one datacenter, one cluster of one host and no VMs, whose VMs have guests.
+// one datacenter of clusters and no VMs, whose VMs have guests.
 //
-// InstantClone_Task and the tasks that start and end guests are not here but in
-// ../_overlay, which is compiled into govmomi's package.
+// InstantClone_Task, the tasks that start and end guests, and what becomes of
+// hosts are not here but in ../_overlay, which is compiled into govmomi's
+// package.
 package vcenter
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -29,9 +30,11 @@ type Config struct {
 	Listen   string // host:port
 	User     string
 	Password string
-	StateDir string // folders of VMs, one each; removed at the end
+	Logins   map[string]string // passwords of further users
+	StateDir string            // folders of VMs, one each; removed at the end
 	Backends []guest.Backend
 	Log      *slog.Logger
+	Inventory
 }
 
 // VCenter is a running simulated vCenter. There can be one in a process.
@@ -40,19 +43,29 @@ type VCenter struct {
 	Thumbprint string // SHA-256, colon separated
 	Machines   *Machines
 	Faults     *Faults
+	Site       *Site
+	Logins     *Logins
+	Privileges *Privileges
 
 	model  *simulator.Model
 	server *http.Server
+	stop   context.CancelFunc
 }
 
 // Start makes the inventory and serves it.
 func Start(config Config) (*VCenter, error) {
-	model := simulator.VPX()
-	model.Host, model.ClusterHost, model.Machine, model.Autostart = 0, 1, 0, false
-	if err := model.Create(); err != nil {
-		return nil, fmt.Errorf("inventory: %w", err)
+	model, err := config.Inventory.build()
+	if err != nil {
+		return nil, err
 	}
 	service := model.Service
+	modes := simulator.DefaultModes()
+	modes.Admission = config.Inventory.sized()
+	if err := simulator.SetModes(modes); err != nil {
+		return nil, err
+	}
+	working, stop := context.WithCancel(context.Background())
+	simulator.KeepLedger(working, service.Context)
 	info := newInfoStore()
 	service.Context.Map.AddHandler(info)
 	machines := newMachines(config, service.Context, info)
@@ -65,11 +78,13 @@ func Start(config Config) (*VCenter, error) {
 
 	listener, err := net.Listen("tcp", config.Listen)
 	if err != nil {
+		stop()
 		model.Remove()
 		return nil, err
 	}
 	certificate, thumbprint, err := selfSigned(listener.Addr())
 	if err != nil {
+		stop()
 		return nil, errors.Join(err, listener.Close())
 	}
 	secured := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{certificate}}
@@ -79,8 +94,14 @@ func Start(config Config) (*VCenter, error) {
 		Thumbprint: thumbprint,
 		Machines:   machines,
 		Faults:     newFaults(config.Log),
+		Site:       &Site{ctx: service.Context, defaultModes: modes},
+		Logins:     newLogins(service.Context, config),
+		Privileges: &Privileges{ctx: service.Context},
 		model:      model,
+		stop:       stop,
 	}
+	service.Context.Map.SessionManager().ValidLogin = vcenter.Logins.valid
+	service.Context.Map.Handler = vcenter.Privileges.check
 	vcenter.server = &http.Server{
 		Handler:           vcenter.Faults.front(handler),
 		TLSConfig:         secured,
@@ -98,6 +119,7 @@ func Start(config Config) (*VCenter, error) {
 
 // Close stops serving and ends the guests.
 func (v *VCenter) Close() error {
+	v.stop()
 	err := errors.Join(v.server.Close(), v.Machines.Close())
 	v.model.Remove()
 	return err

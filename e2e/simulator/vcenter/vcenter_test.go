@@ -2,10 +2,12 @@ package vcenter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/url"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +21,7 @@ import (
 	"github.com/vmware/govmomi/task"
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 
 	"vch.dev/e2e/simulator/guest"
@@ -31,6 +34,7 @@ type fakeBackend struct {
 	ended  []string
 	clones int
 	refuse error
+	during func() // a clone, if set
 }
 
 type fakeGuest struct {
@@ -51,8 +55,11 @@ func (b *fakeBackend) InstantClone(ctx context.Context, _ guest.Guest, vm guest.
 	time.Sleep(5 * time.Millisecond) // a clone takes time, and clones take it side by side
 	b.mutex.Lock()
 	b.clones++
-	refuse := b.refuse
+	refuse, during := b.refuse, b.during
 	b.mutex.Unlock()
+	if during != nil {
+		during()
+	}
 	if refuse != nil {
 		return nil, refuse
 	}
@@ -83,7 +90,9 @@ type lab struct {
 	parent  *object.VirtualMachine
 }
 
-func start(t *testing.T) *lab {
+func start(t *testing.T) *lab { return startWith(t, Inventory{}) }
+
+func startWith(t *testing.T, inventory Inventory) *lab {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
@@ -91,6 +100,7 @@ func start(t *testing.T) *lab {
 	v, err := Start(Config{
 		Listen: "127.0.0.1:0", User: "administrator", Password: "secret", StateDir: t.TempDir(),
 		Backends: []guest.Backend{backend}, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Inventory: inventory,
 	})
 	must(t, err)
 	t.Cleanup(func() { must(t, v.Close()) })
@@ -115,7 +125,7 @@ func (l *lab) makeParent(name string) *object.VirtualMachine {
 	if err == nil {
 		folder = vms
 	}
-	pool, err := l.finder.DefaultResourcePool(l.ctx)
+	pool, err := l.finder.ResourcePool(l.ctx, "DC0_C0/Resources")
 	must(l.T, err)
 	spec := types.VirtualMachineConfigSpec{
 		Name: name, NumCPUs: 1, MemoryMB: 512, GuestId: string(types.VirtualMachineGuestOsIdentifierOtherGuest64),
@@ -336,6 +346,41 @@ func TestAGuestThatEndsByItselfPowersItsVMOff(t *testing.T) {
 		[]string{"runtime.powerState"}, func(changes []types.PropertyChange) bool {
 			return len(changes) > 0 && changes[0].Val == types.VirtualMachinePowerStatePoweredOff
 		}))
+}
+
+func TestEveryFaultOfAnInstantCloneCanBeInjected(t *testing.T) {
+	l := start(t)
+	for _, name := range []string{
+		"TaskInProgress", "InvalidState", "InvalidDatastore", "InsufficientResourcesFault", "InsufficientMemoryResourcesFault",
+		"InsufficientCpuResourcesFault", "DisallowedMigrationDeviceAttached", "FileFault", "NoDiskSpace", "CannotAccessFile",
+		"InvalidArgument", "NotSupported", "DuplicateName", "InvalidName", "SystemError", "NumVirtualCpusExceedsLimit",
+		"NoPermission", "NotAuthenticated", "HostNotConnected", "HostCommunication", "ManagedObjectNotFound",
+	} {
+		_, err := l.vcenter.Faults.Add(Fault{Method: "InstantClone_Task", Fault: name, Count: 1})
+		must(t, err)
+		_, err = l.clone(types.VirtualMachineInstantCloneSpec{Name: "clone"})
+		switch found := vimFault(err); {
+		case err == nil:
+			t.Errorf("%s: no fault", name)
+		case found != name:
+			t.Errorf("%s: got %s, %v", name, found, err)
+		}
+	}
+	if _, err := l.clone(types.VirtualMachineInstantCloneSpec{Name: "clone"}); err != nil {
+		t.Errorf("something was left behind: %v", err)
+	}
+}
+
+// vimFault is the type of a task's or a call's fault.
+func vimFault(err error) string {
+	var failed task.Error
+	if errors.As(err, &failed) {
+		return reflect.TypeOf(failed.Fault()).Elem().Name()
+	}
+	if soap.IsSoapFault(err) {
+		return reflect.TypeOf(soap.ToSoapFault(err).VimFault()).Name()
+	}
+	return ""
 }
 
 func TestFaults(t *testing.T) {

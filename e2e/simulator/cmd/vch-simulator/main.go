@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -26,6 +27,23 @@ type options struct {
 	bridge, qemuImage, nativeImage       string
 	cgroups                              string
 	user, password                       string
+	logins                               logins
+	inventory                            vcenter.Inventory
+}
+
+// logins are further users; the flag can be repeated.
+type logins map[string]string
+
+func (l logins) String() string { return "" } // no password is shown
+
+// Set implements flag.Value.
+func (l logins) Set(value string) error {
+	user, password, ok := strings.Cut(value, ":")
+	if !ok || user == "" || password == "" {
+		return errors.New("write it as user:password")
+	}
+	l[user] = password
+	return nil
 }
 
 func main() {
@@ -33,7 +51,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "init:", native.Init())
 		os.Exit(1)
 	}
-	var o options
+	o := options{logins: logins{}}
 	flag.StringVar(&o.listen, "listen", "127.0.0.1:8989", "address of the vSphere API")
 	flag.StringVar(&o.control, "control", "127.0.0.1:0", "address of the control endpoint")
 	flag.StringVar(&o.stateDir, "state-dir", "", "folder for the VMs' state (required)")
@@ -44,6 +62,12 @@ func main() {
 	flag.StringVar(&o.cgroups, "cgroups", "vch-simulator", "how the cgroups of native guests are called, before the VM's ID")
 	flag.StringVar(&o.user, "user", "administrator", "user name to log in with")
 	flag.StringVar(&o.password, "password", "vch", "password to log in with")
+	flag.Var(o.logins, "login", "user:password that can log in too; can be repeated")
+	flag.IntVar(&o.inventory.Clusters, "clusters", 1, "number of clusters")
+	flag.IntVar(&o.inventory.Hosts, "hosts", 1, "number of hosts in each cluster")
+	flag.IntVar(&o.inventory.Datastores, "datastores", 1, "number of datastores, which all hosts have")
+	flag.IntVar(&o.inventory.HostCPUs, "host-cpus", 0, "processors of each host; 0: 2, and no limit to what it takes")
+	flag.IntVar(&o.inventory.HostMemoryMB, "host-memory-mb", 0, "memory of each host; 0: 4 GB, and no limit to what it takes")
 	flag.Parse()
 	if err := run(o, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "vch-simulator:", err)
@@ -72,7 +96,7 @@ func run(o options, rest []string) (err error) {
 		return err
 	}
 	simulated, err := vcenter.Start(vcenter.Config{
-		Listen: o.listen, User: o.user, Password: o.password,
+		Listen: o.listen, User: o.user, Password: o.password, Logins: o.logins, Inventory: o.inventory,
 		StateDir: filepath.Join(o.stateDir, "vms"), Backends: backends, Log: log,
 	})
 	if err != nil {

@@ -1,0 +1,258 @@
+// Package simulator is govmomi's; this file keeps the ledger by what happens in
+// the inventory, and shows its sums there: what VMs take of hosts and pools,
+// and what is left. A goroutine does the latter, since whoever changes a VM
+// holds its lock.
+package simulator
+
+import (
+	"context"
+	"reflect"
+	"time"
+
+	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// publishesAfter is how long changes are gathered; vSphere's quick statistics
+// lag behind by 20 s.
+const publishesAfter = 10 * time.Millisecond
+
+// KeepLedger starts it, with the hosts and pools that are there. It ends with
+// the context.
+func KeepLedger(until context.Context, ctx *Context) {
+	ledger.clear()
+	forgetStates()
+	ctx.Map.AddHandler(ledger)
+	for _, entity := range ctx.Map.All("") {
+		ledger.PutObject(ctx, entity)
+	}
+	go func() {
+		for {
+			select {
+			case <-until.Done():
+				return
+			case <-ledger.wake:
+			}
+			select {
+			case <-until.Done():
+				return
+			case <-time.After(publishesAfter):
+			}
+			ledger.publish(ctx.Fresh())
+		}
+	}()
+}
+
+// Reference implements RegisterObject, as the methods below. They are called
+// with the object's lock held.
+func (b *books) Reference() types.ManagedObjectReference {
+	return types.ManagedObjectReference{Type: "Handler", Value: "ledger"}
+}
+
+// PutObject gets to know hosts and pools.
+func (b *books) PutObject(_ *Context, object mo.Reference) {
+	switch entity := object.(type) {
+	case *HostSystem:
+		b.knowHost(entity)
+	case *ResourcePool:
+		b.knowPool(entity)
+	}
+}
+
+// UpdateObject follows VMs.
+func (b *books) UpdateObject(_ *Context, object mo.Reference, _ []types.PropertyChange) {
+	vm, ok := object.(*mo.VirtualMachine)
+	if !ok || vm.Runtime.Host == nil {
+		return
+	}
+	now := accountOf(vm)
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	before, known := b.accounts[vm.Self]
+	switch {
+	case vm.Runtime.PowerState == poweredOff:
+		b.strike(vm.Self)
+	case !known:
+		b.enter(vm.Self, now)
+	default:
+		// What moves to another host leaves the memory behind that it shared.
+		now.clone = before.clone && before.host == now.host
+		if now != before {
+			b.enter(vm.Self, now)
+		}
+	}
+}
+
+// RemoveObject forgets a VM.
+func (b *books) RemoveObject(_ *Context, ref types.ManagedObjectReference) {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	b.strike(ref)
+	delete(b.pools, ref)
+	delete(b.hosts, ref)
+	delete(b.taken, ref)
+}
+
+// knowHost reads a host, whose lock is held or which nobody else has yet.
+func (b *books) knowHost(host *HostSystem) {
+	if host.Parent == nil || host.Summary.Hardware == nil {
+		return
+	}
+	hardware := host.Summary.Hardware
+	size := hostSize{
+		usage:      usage{hardware.MemorySize >> 20, int64(hardware.CpuMhz) * int64(hardware.NumCpuCores)},
+		mhzPerCore: int64(hardware.CpuMhz), threads: int32(hardware.NumCpuThreads), owner: *host.Parent,
+		effective: host.Runtime.ConnectionState == types.HostSystemConnectionStateConnected &&
+			!host.Runtime.InMaintenanceMode,
+	}
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	b.hosts[host.Self] = size
+	b.mark(host.Self)
+	for ref, pool := range b.pools {
+		if pool.owner == size.owner {
+			b.mark(ref)
+		}
+	}
+}
+
+func (b *books) knowPool(pool *ResourcePool) {
+	known := poolLimit{usage: usage{-1, -1}, owner: pool.Owner}
+	if pool.Parent != nil && pool.Parent.Type == "ResourcePool" {
+		known.parent = *pool.Parent
+		if limit := pool.Config.MemoryAllocation.Limit; limit != nil {
+			known.memoryMB = *limit
+		}
+		if limit := pool.Config.CpuAllocation.Limit; limit != nil {
+			known.mhz = *limit
+		}
+	} else {
+		known.root = true
+		if pool.Parent != nil {
+			known.owner = *pool.Parent // Owner is set later
+		}
+	}
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	b.pools[pool.Self] = known
+	for ref := range b.pools {
+		b.mark(ref) // a limit is its children's too
+	}
+}
+
+// publish takes each object's lock alone.
+func (b *books) publish(ctx *Context) {
+	b.mutex.Lock()
+	dirty := b.dirty
+	b.dirty = references{}
+	b.mutex.Unlock()
+	for ref := range dirty {
+		switch entity := ctx.Map.Get(ref).(type) {
+		case *HostSystem:
+			ctx.WithLock(entity, func() { b.showHost(ctx, entity) })
+			if cluster, ok := ctx.Map.Get(*entity.Parent).(*ClusterComputeResource); ok {
+				ctx.WithLock(cluster, func() { b.showCluster(ctx, cluster) })
+			}
+		case *ResourcePool:
+			ctx.WithLock(entity, func() { b.showPool(ctx, entity) })
+		}
+	}
+}
+
+func (b *books) showHost(ctx *Context, host *HostSystem) {
+	b.mutex.Lock()
+	taken := b.taken[host.Self]
+	b.mutex.Unlock()
+	change(ctx, host, []types.PropertyChange{
+		{Name: "summary.quickStats.overallMemoryUsage", Val: int32(taken.memoryMB)},
+		{Name: "summary.quickStats.overallCpuUsage", Val: int32(taken.mhz)},
+	}, host.Summary.QuickStats.OverallMemoryUsage == int32(taken.memoryMB) &&
+		host.Summary.QuickStats.OverallCpuUsage == int32(taken.mhz))
+}
+
+// showCluster sums up the hosts; effective memory is in MB, total memory in
+// bytes (ComputeResourceSummary).
+func (b *books) showCluster(ctx *Context, cluster *ClusterComputeResource) {
+	summary := *cluster.Summary.(*types.ClusterComputeResourceSummary)
+	summary.TotalCpu, summary.TotalMemory, summary.NumCpuThreads, summary.NumHosts = 0, 0, 0, 0
+	summary.EffectiveCpu, summary.EffectiveMemory, summary.NumEffectiveHosts = 0, 0, 0
+	b.mutex.Lock()
+	for _, host := range b.hosts {
+		if host.owner != cluster.Self {
+			continue
+		}
+		summary.NumHosts++
+		summary.TotalCpu += int32(host.mhz)
+		summary.TotalMemory += host.memoryMB << 20
+		summary.NumCpuThreads += int16(host.threads)
+		if host.effective {
+			summary.NumEffectiveHosts++
+			summary.EffectiveCpu += int32(host.mhz)
+			summary.EffectiveMemory += host.memoryMB
+		}
+	}
+	b.mutex.Unlock()
+	change(ctx, cluster, []types.PropertyChange{{Name: "summary", Val: &summary}},
+		reflect.DeepEqual(cluster.Summary, &summary))
+}
+
+// bound is the upper limit of a pool's use: its own, its parents', its hosts'.
+// The mutex is held.
+func (b *books) bound(ref types.ManagedObjectReference) (bound, total usage) {
+	for _, host := range b.hosts {
+		if host.effective && host.owner == b.pools[ref].owner {
+			total = total.plus(host.usage)
+		}
+	}
+	bound = total
+	for pool := ref; pool.Type != ""; pool = b.pools[pool].parent {
+		if limit := b.pools[pool].memoryMB; limit >= 0 {
+			bound.memoryMB = min(bound.memoryMB, limit)
+		}
+		if limit := b.pools[pool].mhz; limit >= 0 {
+			bound.mhz = min(bound.mhz, limit)
+		}
+	}
+	return bound, total
+}
+
+func (b *books) showPool(ctx *Context, pool *ResourcePool) {
+	b.mutex.Lock()
+	taken, root := b.taken[pool.Self], b.pools[pool.Self].root
+	bound, total := b.bound(pool.Self)
+	b.mutex.Unlock()
+	runtime := types.ResourcePoolRuntimeInfo{
+		Memory:        resourceUsage(taken.memoryMB<<20, bound.memoryMB<<20),
+		Cpu:           resourceUsage(taken.mhz, bound.mhz),
+		OverallStatus: types.ManagedEntityStatusGreen,
+	}
+	changes := []types.PropertyChange{{Name: "runtime", Val: runtime}}
+	config := pool.Config
+	if root { // "the total capacity of the host or cluster"
+		config.MemoryAllocation.Limit, config.MemoryAllocation.Reservation = &total.memoryMB, &total.memoryMB
+		config.CpuAllocation.Limit, config.CpuAllocation.Reservation = &total.mhz, &total.mhz
+		changes = append(changes, types.PropertyChange{Name: "config", Val: config})
+	}
+	same := reflect.DeepEqual(pool.Runtime, runtime) && reflect.DeepEqual(pool.Config, config)
+	if same {
+		return
+	}
+	// Upstream's pools have one summary together.
+	summary := *pool.Summary.GetResourcePoolSummary()
+	summary.Name, summary.Config, summary.Runtime = pool.Name, config, runtime
+	ctx.Update(pool, append(changes, types.PropertyChange{Name: "summary", Val: &summary}))
+}
+
+func resourceUsage(taken, bound int64) types.ResourcePoolResourceUsage {
+	left := max(0, bound-taken)
+	return types.ResourcePoolResourceUsage{
+		ReservationUsed: taken, ReservationUsedForVm: taken, UnreservedForPool: left, UnreservedForVm: left,
+		OverallUsage: taken, MaxUsage: bound,
+	}
+}
+
+func change(ctx *Context, object mo.Reference, changes []types.PropertyChange, same bool) {
+	if !same {
+		ctx.Update(object, changes)
+	}
+}
