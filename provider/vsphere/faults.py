@@ -41,6 +41,7 @@ _TABLE: Mapping[type[Exception], type[VSphereError]] = {
     vim.fault.NoDiskSpace: DatastoreFull,
     vim.fault.InvalidHostState: HostUnavailable,
     vim.fault.NoCompatibleHost: HostUnavailable,
+    vim.fault.CannotAccessFile: HostUnavailable,
     vim.fault.InaccessibleDatastore: HostUnavailable,
     vim.fault.DatastoreNotWritableOnHost: HostUnavailable,
     vmodl.fault.ManagedObjectNotFound: VMGone,

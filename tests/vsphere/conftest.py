@@ -4,6 +4,7 @@ What is faked: there is no guest behind a VM; a VM freezes when the control endp
 """
 
 import asyncio
+import contextlib
 import json
 import shutil
 import subprocess
@@ -26,6 +27,7 @@ from provider.vsphere import vcenter
 from provider.vsphere.vcenter import VCenter
 
 USER, PASSWORD = "administrator", "secret"
+PATIENCE = 60.0
 
 
 class Simulator:
@@ -53,13 +55,17 @@ class Simulator:
         self.process.terminate()  # it removes its files then
         self.process.wait(30)
 
-    def post(self, path: str, body: Any) -> None:
-        request = urllib.request.Request(self.control + path, data=json.dumps(body).encode(), method="POST")
-        urllib.request.urlopen(request, timeout=10).read()
+    def post(self, path: str, body: Any, method: str = "POST") -> Any:
+        """A request to the control endpoint."""
+        request = urllib.request.Request(self.control + path, data=json.dumps(body).encode(), method=method)
+        return json.loads(urllib.request.urlopen(request, timeout=10).read() or "null")
 
-    async def connect(self, **options: Any) -> VCenter:
+    def put(self, path: str, body: Any) -> Any:
+        return self.post(path, body, "PUT")
+
+    async def connect(self, username: str = USER, **options: Any) -> VCenter:
         options.setdefault("thumbprint", self.thumbprint)
-        return await vcenter.connect(self.server, USER, PASSWORD, **options)
+        return await vcenter.connect(self.server, username, PASSWORD, **options)
 
 
 class Watched:
@@ -96,7 +102,7 @@ class Watched:
 
     async def until(self, predicate: Any, since: int = 0) -> Any:
         """The first event that the predicate holds for."""
-        async with asyncio.timeout(90), self._more:
+        async with asyncio.timeout(PATIENCE), self._more:
             while True:
                 for event in self.events[since:]:
                     if predicate(event):
@@ -118,12 +124,33 @@ def _simulator(program: Path, tmp_path: Path) -> Iterator[Simulator]:
     simulator.stop()
 
 
+@pytest.fixture(name="site")
+def _site(program: Path, tmp_path: Path) -> Iterator[Simulator]:
+    """Two clusters of two hosts, two datastores."""
+    simulator = Simulator(program, tmp_path, "--clusters", "2", "--hosts", "2", "--datastores", "2")
+    yield simulator
+    simulator.stop()
+
+
 @pytest.fixture(name="watched")
 async def _watched(simulator: Simulator) -> AsyncIterator[Watched]:
     """Connected, placed, with a frozen parent, and synced."""
+    async with watching(simulator, WantedPlacement("vm", "Resources")) as watched:
+        yield watched
+
+
+@pytest.fixture(name="watched_site")
+async def _watched_site(site: Simulator) -> AsyncIterator[Watched]:
+    """As `watched`, on the first cluster of two hosts."""
+    async with watching(site, WantedPlacement("vm", "/DC0/host/DC0_C0/Resources")) as watched:
+        yield watched
+
+
+@contextlib.asynccontextmanager
+async def watching(simulator: Simulator, wanted: WantedPlacement) -> AsyncIterator[Watched]:
     vc = await simulator.connect()
     parent = await make_machine(simulator, vc)
-    await vc.resolve(WantedPlacement("vm", "Resources"))
+    await vc.resolve(wanted)
     watched = Watched(simulator, vc, parent)
     following = asyncio.create_task(watched.follow())
     await watched.until(lambda event: isinstance(event, Synced))
