@@ -41,6 +41,7 @@ _TABLE: Mapping[type[Exception], type[VSphereError]] = {
     vim.fault.NoDiskSpace: DatastoreFull,
     vim.fault.InvalidHostState: HostUnavailable,
     vim.fault.NoCompatibleHost: HostUnavailable,
+    vim.fault.CannotAccessFile: HostUnavailable,
     vim.fault.InaccessibleDatastore: HostUnavailable,
     vim.fault.DatastoreNotWritableOnHost: HostUnavailable,
     vmodl.fault.ManagedObjectNotFound: VMGone,
@@ -109,7 +110,8 @@ def describe(error: Exception) -> str:
     if isinstance(error, vim.fault.NoPermission):
         at = moref(error.object)
         return f"the account lacks the privilege {error.privilegeId or 'that is needed'}" + (f" on {at}" if at else "")
-    words = [str(getattr(error, "msg", "") or ""), str(getattr(error, "reason", "") or "")]
+    said = getattr(error, "msg", None) if isinstance(error, vmodl.MethodFault) else str(error)
+    words = [str(said or ""), str(getattr(error, "reason", "") or "")]
     words += [str(part.message) for part in getattr(error, "faultMessage", None) or () if part.message]
     argument = getattr(error, "invalidProperty", None)
     words.append(f"the argument {argument} is not accepted" if argument else "")

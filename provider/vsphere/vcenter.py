@@ -13,6 +13,7 @@ from pyVmomi import vim
 from provider import podvm
 from provider.errors import (
     ParentNotFrozen,
+    ParentUnsuitable,
     StandbyTaken,
     VCenterUnreachable,
     VMBusy,
@@ -198,8 +199,9 @@ class VCenter(podvm.VSphere):
         try:
             task = await self._session.call("InstantClone_Task", lambda: vm.InstantClone_Task(spec))
             return moref(await self._tasks.result(moref(task), clone=True))
-        except ParentNotFrozen:
-            await blame.check_vm(self._session, source)
+        except (ParentNotFrozen, ParentUnsuitable) as error:
+            if not await blame.check_vm(self._session, source) and not isinstance(error, ParentNotFrozen):
+                raise ParentNotFrozen(str(error)) from error  # InvalidArgument says it, too, says the API reference
             raise
 
     async def _task(self, method: str, call: Callable[[], Any]) -> Any:

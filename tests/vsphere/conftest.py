@@ -4,13 +4,14 @@ What is faked: there is no guest behind a VM; a VM freezes when the control endp
 """
 
 import asyncio
+import contextlib
 import json
 import shutil
 import subprocess
 import threading
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +21,21 @@ from pyVmomi import vim
 from e2e.lab import build, paths
 from provider import guestinfo
 from provider.guestinfo import CloneFacts, GuestNetwork
-from provider.podvm import CloneRequest, InventoryEvent, PodIdentity, Synced
+from provider.parentvm import WantedPlacement
+from provider.podvm import CloneOrigin, CloneRequest, InventoryEvent, PodIdentity, Synced
 from provider.vsphere import vcenter
 from provider.vsphere.vcenter import VCenter
 
 USER, PASSWORD = "administrator", "secret"
+PATIENCE = 60.0
 
 
 class Simulator:
     """A running simulator: its address, and its control endpoint."""
 
-    def __init__(self, program: Path, folder: Path) -> None:
+    def __init__(self, program: Path, folder: Path, *options: str) -> None:
         self._ready = folder / "ready.json"
-        self._command = [str(program), "--state-dir", str(folder), "--user", USER, "--password", PASSWORD]
+        self._command = [str(program), "--state-dir", str(folder), "--user", USER, "--password", PASSWORD, *options]
         self.start("127.0.0.1:0")
 
     def start(self, listen: str) -> None:
@@ -52,21 +55,26 @@ class Simulator:
         self.process.terminate()  # it removes its files then
         self.process.wait(30)
 
-    def post(self, path: str, body: Any) -> None:
-        request = urllib.request.Request(self.control + path, data=json.dumps(body).encode(), method="POST")
-        urllib.request.urlopen(request, timeout=10).read()
+    def post(self, path: str, body: Any, method: str = "POST") -> Any:
+        """A request to the control endpoint."""
+        request = urllib.request.Request(self.control + path, data=json.dumps(body).encode(), method=method)
+        return json.loads(urllib.request.urlopen(request, timeout=10).read() or "null")
 
-    async def connect(self, **options: Any) -> VCenter:
+    def put(self, path: str, body: Any) -> Any:
+        return self.post(path, body, "PUT")
+
+    async def connect(self, username: str = USER, **options: Any) -> VCenter:
         options.setdefault("thumbprint", self.thumbprint)
-        return await vcenter.connect(self.server, USER, PASSWORD, **options)
+        return await vcenter.connect(self.server, username, PASSWORD, **options)
 
 
 class Watched:
-    """A vCenter connection with everything that its watch has told."""
+    """A vCenter connection with everything that its watch has told, and a frozen VM to clone from."""
 
-    def __init__(self, simulator: Simulator, vc: VCenter) -> None:
+    def __init__(self, simulator: Simulator, vc: VCenter, parent: str) -> None:
         self.simulator = simulator
         self.vc = vc
+        self.parent = parent
         self.events: list[InventoryEvent] = []
         self._more = asyncio.Condition()
 
@@ -76,9 +84,25 @@ class Watched:
                 self.events.append(event)
                 self._more.notify_all()
 
+    async def raw(self, work: Callable[[Any], Any]) -> Any:
+        """What an admin does, given the content of the service instance; waits for the task that it returns."""
+
+        def do() -> Any:
+            result = work(self.vc._session.content)
+            return _wait(result) if isinstance(result, vim.Task) else result
+
+        return await asyncio.to_thread(do)
+
+    def vm(self, moref: str) -> Any:
+        return self.vc._session.object(vim.VirtualMachine, moref)
+
+    async def extra_config(self, moref: str) -> dict[str, str]:
+        options = await self.raw(lambda _: self.vm(moref).config.extraConfig)
+        return {each.key: each.value for each in options}
+
     async def until(self, predicate: Any, since: int = 0) -> Any:
         """The first event that the predicate holds for."""
-        async with asyncio.timeout(90), self._more:
+        async with asyncio.timeout(PATIENCE), self._more:
             while True:
                 for event in self.events[since:]:
                     if predicate(event):
@@ -100,13 +124,34 @@ def _simulator(program: Path, tmp_path: Path) -> Iterator[Simulator]:
     simulator.stop()
 
 
+@pytest.fixture(name="site")
+def _site(program: Path, tmp_path: Path) -> Iterator[Simulator]:
+    """Two clusters of two hosts, two datastores."""
+    simulator = Simulator(program, tmp_path, "--clusters", "2", "--hosts", "2", "--datastores", "2")
+    yield simulator
+    simulator.stop()
+
+
 @pytest.fixture(name="watched")
 async def _watched(simulator: Simulator) -> AsyncIterator[Watched]:
     """Connected, placed, with a frozen parent, and synced."""
+    async with watching(simulator, WantedPlacement("vm", "Resources")) as watched:
+        yield watched
+
+
+@pytest.fixture(name="watched_site")
+async def _watched_site(site: Simulator) -> AsyncIterator[Watched]:
+    """As `watched`, on the first cluster of two hosts."""
+    async with watching(site, WantedPlacement("vm", "/DC0/host/DC0_C0/Resources")) as watched:
+        yield watched
+
+
+@contextlib.asynccontextmanager
+async def watching(simulator: Simulator, wanted: WantedPlacement) -> AsyncIterator[Watched]:
     vc = await simulator.connect()
-    await make_parent(simulator, vc)
-    await vc.resolve("vm", "Resources", "parent")
-    watched = Watched(simulator, vc)
+    parent = await make_machine(simulator, vc)
+    await vc.resolve(wanted)
+    watched = Watched(simulator, vc, parent)
     following = asyncio.create_task(watched.follow())
     await watched.until(lambda event: isinstance(event, Synced))
     yield watched
@@ -114,25 +159,32 @@ async def _watched(simulator: Simulator) -> AsyncIterator[Watched]:
     await vc.close()
 
 
-async def make_parent(simulator: Simulator, vc: VCenter, *, frozen: bool = True) -> str:
-    """A VM `parent`, powered on; returns its moref."""
+async def make_machine(
+    simulator: Simulator, vc: VCenter, name: str = "parent", *, on: bool = True, frozen: bool = True
+) -> str:
+    """A VM with a disk and a network card; returns its moref."""
 
     def make() -> str:
         datacenter = vc._session.content.rootFolder.childEntity[0]
         pool = datacenter.hostFolder.childEntity[0].resourcePool
+        card = vim.vm.device.VirtualVmxnet3(
+            key=-1, backing=vim.vm.device.VirtualEthernetCard.NetworkBackingInfo(deviceName="VM Network")
+        )
         spec = vim.vm.ConfigSpec(
-            name="parent",
+            name=name,
             numCPUs=2,
             memoryMB=1024,
             guestId="otherGuest64",
             files=vim.vm.FileInfo(vmPathName="[LocalDS_0]"),
+            deviceChange=[vim.vm.device.VirtualDeviceSpec(operation="add", device=card)],
         )
         vm = _wait(datacenter.vmFolder.CreateVM_Task(spec, pool))
-        _wait(vm.PowerOnVM_Task())
+        if on:
+            _wait(vm.PowerOnVM_Task())
         return str(vm._moId)
 
     moref = await asyncio.to_thread(make)
-    if frozen:
+    if on and frozen:
         simulator.post(f"/vms/{moref}/freeze", {})
     return moref
 
@@ -145,15 +197,21 @@ def _wait(task: Any) -> Any:
     return task.info.result
 
 
-def make_clone(name: str = "pod-1", *, uid: str = "uid-1") -> CloneRequest:
-    """A clone request with the complete key set."""
-    facts = CloneFacts(
-        identity=PodIdentity("cluster", "vch", "node", "default", name, uid),
+def make_facts(name: str = "pod-1", *, uid: str = "uid-1") -> CloneFacts:
+    """Of a clone for a Pod; without a UID, of a standby clone."""
+    pod = ("default", name, uid) if uid else ()
+    return CloneFacts(
+        identity=PodIdentity("cluster", "vch", "node", *pod),
         clone_id=f"clone-of-{uid}",
         hostname=name,
         network=GuestNetwork("192.0.2.7", 24, None),
         client_ca_pem="PEM",
         seed=bytes(64),
         now=0.0,
+        origin=CloneOrigin("p0", "photon", "small"),
     )
-    return CloneRequest(name=name, uid=uid, extra_config=guestinfo.encode_clone(facts))
+
+
+def make_clone(parent: str, name: str = "pod-1", *, uid: str = "uid-1") -> CloneRequest:
+    """A clone request with the complete key set."""
+    return CloneRequest(parent, name, uid, guestinfo.encode_clone(make_facts(name, uid=uid)))

@@ -7,22 +7,28 @@ import signal
 import pytest
 from pyVmomi import vim
 
+from provider import guestinfo
 from provider.errors import (
     CertificateMismatch,
-    FolderNotFound,
+    DatastoreFull,
+    HostUnavailable,
     InsufficientResources,
     InvalidLogin,
     NameTaken,
     ParentNotFound,
     ParentNotFrozen,
-    ResourcePoolNotFound,
+    ParentUnsuitable,
+    ProviderError,
+    StandbyTaken,
     TaskFailed,
     VCenterUnreachable,
+    VMBusy,
+    VMGone,
 )
-from provider.podvm import Appeared, Lost, ParentChanged, PowerState, Synced, Vanished
+from provider.podvm import Appeared, Lost, PowerState, Synced, Vanished
 from provider.vsphere import vcenter, watch
 
-from .conftest import PASSWORD, USER, Simulator, Watched, make_clone
+from .conftest import PASSWORD, USER, Simulator, Watched, make_clone, make_facts
 
 
 def of(uid: str):  # type: ignore[no-untyped-def]
@@ -51,32 +57,11 @@ async def test_nobody_listening_is_unreachable(simulator: Simulator) -> None:
         await simulator.connect()
 
 
-async def test_names_that_are_not_found_list_those_that_are(watched: Watched) -> None:
-    with pytest.raises(FolderNotFound, match="there are: datastore, host, network, vm"):
-        await watched.vc.resolve("nowhere", "Resources", "parent")
-    with pytest.raises(ResourcePoolNotFound, match="Resources"):
-        await watched.vc.resolve("vm", "nothing", "parent")
-    with pytest.raises(ParentNotFound, match="parent"):
-        await watched.vc.resolve("vm", "Resources", "nobody")
-
-
-async def test_a_name_an_inventory_path_and_an_object_id_mean_the_same(watched: Watched) -> None:
-    by_name = await watched.vc.resolve("vm", "Resources", "parent")
-    by_path = await watched.vc.resolve("/DC0/vm", "/DC0/host/DC0_C0/Resources", "/DC0/vm/parent")
-    by_id = await watched.vc.resolve(by_name.folder, by_name.resource_pool, by_name.parent)
-    assert by_name == by_path == by_id
-
-
-async def test_the_parent_is_told_with_its_size(watched: Watched) -> None:
-    event = await watched.until(lambda event: isinstance(event, ParentChanged))
-    assert event.parent.frozen
-    assert (event.parent.cpus, event.parent.memory_mib) == (2, 1024)
-
-
 async def test_a_pod_vm_is_cloned_pinned_ended_and_each_step_is_told(watched: Watched) -> None:
-    moref = await watched.vc.clone(make_clone())
+    moref = await watched.vc.clone(make_clone(watched.parent))
     told = await watched.until(of("uid-1"))
     assert (told.vm.moref, told.vm.address, told.vm.pin) == (moref, "192.0.2.7", None)
+    assert told.vm.host == await watched.raw(lambda _: watched.vm(moref).runtime.host._moId)
     await watched.vc.pin(moref, "sha256:ab")
     await watched.until(lambda event: of("uid-1")(event) and event.vm.pin == "sha256:ab")
     await watched.vc.power_off(moref)
@@ -86,7 +71,7 @@ async def test_a_pod_vm_is_cloned_pinned_ended_and_each_step_is_told(watched: Wa
 
 
 async def test_ending_what_has_ended_is_success(watched: Watched) -> None:
-    moref = await watched.vc.clone(make_clone())
+    moref = await watched.vc.clone(make_clone(watched.parent))
     for _ in range(2):
         await watched.vc.power_off(moref)
     for _ in range(2):
@@ -95,41 +80,92 @@ async def test_ending_what_has_ended_is_success(watched: Watched) -> None:
 
 
 async def test_fifty_clones_at_once(watched: Watched) -> None:
-    requests = [make_clone(f"pod-{i}", uid=f"uid-{i}") for i in range(50)]
+    requests = [make_clone(watched.parent, f"pod-{i}", uid=f"uid-{i}") for i in range(50)]
     assert len(set(await asyncio.gather(*map(watched.vc.clone, requests)))) == 50
 
 
 async def test_a_name_that_is_taken(watched: Watched) -> None:
-    await watched.vc.clone(make_clone())
+    await watched.vc.clone(make_clone(watched.parent))
     with pytest.raises(NameTaken, match="pod-1"):
-        await watched.vc.clone(make_clone())
+        await watched.vc.clone(make_clone(watched.parent))
 
 
 async def test_a_parent_that_is_off_is_not_frozen(watched: Watched) -> None:
-    await watched.vc.power_off(watched.vc._placed.parent)
-    await watched.until(lambda event: isinstance(event, ParentChanged) and event.parent and not event.parent.frozen)
+    await watched.vc.power_off(watched.parent)
     with pytest.raises(ParentNotFrozen):
-        await watched.vc.clone(make_clone())
+        await watched.vc.clone(make_clone(watched.parent))
 
 
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
         ("InsufficientResourcesFault", InsufficientResources),
-        ("NoDiskSpace", InsufficientResources),
+        ("NoDiskSpace", DatastoreFull),
+        ("InvalidHostConnectionState", HostUnavailable),
+        ("InvalidArgument", ParentUnsuitable),
+        ("TaskInProgress", VMBusy),
         ("SystemError", TaskFailed),
     ],
 )
 async def test_a_fault_says_whether_trying_again_can_help(watched: Watched, fault: str, error: type[Exception]) -> None:
     watched.simulator.post("/faults", {"method": "InstantClone_Task", "fault": fault, "when": "before", "count": 1})
     with pytest.raises(error):
-        await watched.vc.clone(make_clone())
+        await watched.vc.clone(make_clone(watched.parent))
+
+
+async def test_a_parent_that_is_gone(watched: Watched) -> None:
+    with pytest.raises(ParentNotFound):
+        await watched.vc.clone(make_clone("vm-999"))
+
+
+async def test_a_standby_vm_is_bound_once(watched: Watched) -> None:
+    moref = await watched.vc.clone(make_clone(watched.parent, "standby-1", uid=""))
+    told = await watched.until(lambda event: isinstance(event, Appeared) and event.vm.standby)
+    assert told.vm.change_version
+    bound = guestinfo.encode_bind(make_facts())
+    await watched.vc.bind(moref, told.vm.change_version, bound)
+    after = await watched.until(of("uid-1"))
+    assert (after.vm.moref, after.vm.clone_id, after.vm.standby) == (moref, told.vm.clone_id, False)
+    other = guestinfo.encode_bind(make_facts("pod-2", uid="uid-2"))
+    with pytest.raises(StandbyTaken):
+        await watched.vc.bind(moref, told.vm.change_version, other)
+    with pytest.raises(StandbyTaken):
+        await watched.vc.bind(moref, after.vm.change_version, other)
+    assert (await watched.extra_config(moref))[guestinfo.POD_UID] == "uid-1"
+
+
+async def test_binding_what_is_gone(watched: Watched) -> None:
+    with pytest.raises(VMGone):
+        await watched.vc.bind("vm-999", "1", guestinfo.encode_bind(make_facts()))
+
+
+async def test_nothing_is_written_once_the_fence_is_down(watched: Watched) -> None:
+    class LeaseLostError(ProviderError):
+        pass
+
+    def refuse() -> None:
+        raise LeaseLostError
+
+    vm = watched.vm(watched.parent)
+    watched.vc._session._fence = refuse
+    for write in (
+        watched.vc.clone(make_clone(watched.parent)),
+        watched.vc.bind(watched.parent, "1", {}),
+        watched.vc.pin(watched.parent, "sha256:ab"),
+        watched.vc.power_on(watched.parent),
+        watched.vc.power_off(watched.parent),
+        watched.vc.destroy(watched.parent),
+    ):
+        with pytest.raises(LeaseLostError):
+            await write
+    await watched.vc.about()
+    assert await watched.raw(lambda _: vm.runtime.powerState) == "poweredOn"
 
 
 async def test_a_lost_reply_is_unknown_and_the_vm_is_told_all_the_same(watched: Watched) -> None:
     watched.simulator.post("/faults", {"method": "InstantClone_Task", "when": "reply-lost", "count": 1})
     with pytest.raises(VCenterUnreachable):
-        await watched.vc.clone(make_clone())
+        await watched.vc.clone(make_clone(watched.parent))
     await watched.until(of("uid-1"))
 
 
@@ -138,7 +174,7 @@ async def test_a_session_that_vcenter_dropped_is_renewed(watched: Watched) -> No
         watched.vc._session.content.sessionManager.Logout()
 
     await asyncio.to_thread(drop)
-    await watched.vc.clone(make_clone())
+    await watched.vc.clone(make_clone(watched.parent))
 
 
 async def test_a_restarted_vcenter_is_lost_and_told_anew(watched: Watched) -> None:
@@ -167,11 +203,8 @@ async def test_a_vcenter_that_hangs_is_noticed(watched: Watched) -> None:
 
 
 async def test_what_is_not_marked_is_not_told(watched: Watched) -> None:
-    def foreign() -> None:
-        parent = watched.vc._session.object(vim.VirtualMachine, watched.vc._placed.parent)
-        parent.InstantClone_Task(vim.vm.InstantCloneSpec(name="foreign", location=vim.vm.RelocateSpec()))
-
-    await asyncio.to_thread(foreign)
-    await watched.vc.clone(make_clone())
+    spec = vim.vm.InstantCloneSpec(name="foreign", location=vim.vm.RelocateSpec())
+    await watched.raw(lambda _: watched.vm(watched.parent).InstantClone_Task(spec))
+    await watched.vc.clone(make_clone(watched.parent))
     await watched.until(of("uid-1"))
     assert not [event for event in watched.events if isinstance(event, Appeared) and event.vm.name == "foreign"]
