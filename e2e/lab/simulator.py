@@ -20,6 +20,8 @@ USER = "administrator"
 CONTROL = "127.0.0.1:8990"  # inside the namespace only: it can break things on purpose
 POOL = "/DC0/host/DC0_C0/Resources"
 FOLDER = "/DC0/vm"
+HOSTS = 1
+"""ESXi hosts, of a size that only exists here: guests share what the machine has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class Simulator:
                     *("--listen", self.address, "--control", CONTROL, "--state-dir", str(folder)),
                     *("--ready-file", str(self._ready_file), "--bridge", netns.BRIDGE),
                     *("--cgroups", self.paths.namespace),
+                    *("--hosts", str(HOSTS), "--host-cpus", "64", "--host-memory-mb", str(128 << 10)),
                     *("--user", USER, "--password", self.password),
                     *(part for guest, image in self.images.items() for part in (f"--{guest}-image", str(image))),
                 ],

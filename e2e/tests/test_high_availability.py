@@ -7,12 +7,12 @@ not by looking now and then.
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
 
-from e2e.lab import simulator
-from e2e.lab.vch_operator import HOSTS, Host
+from e2e.lab.vch_operator import HOSTS
 from e2e.tests import audit_log, replicas
 from e2e.tests.audit_log import Write
 from e2e.tests.builders import make_pod
@@ -22,7 +22,7 @@ from e2e.tests.replicas import Replicas
 from e2e.tests.running_lab import RunningLab
 from e2e.tests.virtual_machines import VirtualMachines
 
-SECOND = Host("vch-second", "127.0.0.10", "10.77.0.206-10.77.0.230", HOSTS["native"].parent)
+SECOND = replace(HOSTS["native"], name="vch-second", address="127.0.0.10", guests="10.77.0.206-10.77.0.230")
 TAKEOVER = 30
 HAND_OVER = 10
 """Seconds: others look every two, and the tests' own look takes its time."""
@@ -36,9 +36,6 @@ ORPHANED = 100
 @pytest.fixture(name="second")
 def _second(lab: RunningLab, kube: Kube) -> Iterator[str]:
     """Another VCH with native guests."""
-    folder = f"{simulator.FOLDER}/{SECOND.name}"
-    if folder not in lab.govc("ls", simulator.FOLDER):
-        lab.govc("folder.create", folder)
     lab.operator.apply_host(SECOND, lab.simulator)
     lab.operator.wait_ready(SECOND)
     yield SECOND.name

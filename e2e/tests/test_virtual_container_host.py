@@ -16,7 +16,7 @@ SECRET = "spare-login"
 
 
 def make_host(lab: RunningLab, **spec: dict) -> KubeObject:
-    """A second VCH, which clones the native parent under addresses of its own."""
+    """A second VCH, with parents and addresses of its own."""
     host = HOSTS["native"]
     whole: dict = {
         "vCenter": {
@@ -29,7 +29,7 @@ def make_host(lab: RunningLab, **spec: dict) -> KubeObject:
             "resourcePool": simulator.POOL,
         },
         "network": {"ranges": ["10.77.0.251-10.77.0.252"], "prefixLength": 24},
-        "template": {"images": [host.parent.name], "classes": ["small"]},
+        "template": {"images": [host.image], "classes": [host.image]},
         "limits": {"cpu": "4", "memory": "8Gi", "pods": 4},
         "node": {"address": "127.0.0.9"},
     }
@@ -88,7 +88,7 @@ def test_each_thing_that_is_missing_is_named_until_all_is_there(admin: Kube, lab
     log_in(admin, "wrong")
     until(admin, "CredentialsValid", "False", "InvalidLogin")
     log_in(admin, lab.simulator.password)
-    assert HOSTS["native"].parent.name in until(admin, "PlacementResolved", "False", "ParentNotFound")
+    assert HOSTS["native"].image in until(admin, "ImageReady", "False", "InvalidSpec"), "those that exist are named"
     admin.apply(make_host(lab, network={"ranges": ["10.77.0.251-10.77.0.252", "10.77.0.252"]}))
     assert "overlap" in until(admin, "PlacementResolved", "False", "InvalidSpec")
     admin.apply(make_host(lab))
