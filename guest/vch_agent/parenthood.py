@@ -87,6 +87,7 @@ class Parenthood:
 
         record = await preparation.prepare(self._system, vm.settings.lib, record, steps, say)
         if not vm.node:
+            self._system.loopback()
             await vm.serve_kubelet(who.node, kubeletconfig.NODE_IP)
             vm.objects.declare()  # a parent has no pod: empty is the truth
             vm.await_identity()

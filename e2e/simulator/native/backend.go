@@ -50,7 +50,7 @@ func (b *Backend) PowerOn(_ context.Context, vm guest.VM, host guest.Host) (gues
 	if err != nil {
 		return nil, err
 	}
-	if err := g.start(vm, host, isClone(host)); err != nil {
+	if err := g.start(vm, host, isClone(host), nil); err != nil {
 		return nil, fmt.Errorf("power on %s: %w", vm.ID, err)
 	}
 	return g, nil
@@ -71,7 +71,7 @@ func (b *Backend) InstantClone(
 	if err != nil {
 		return nil, err
 	}
-	if err := g.start(vm, host, true); err != nil {
+	if err := g.start(vm, host, !source.isFork(host), source); err != nil {
 		return nil, errors.Join(fmt.Errorf("instant clone %s: %w", vm.ID, err), g.Destroy(ctx))
 	}
 	return g, nil
