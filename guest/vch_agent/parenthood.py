@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 POLL = 1.0
 _LOOKS_AGAIN = 5.0
+_LONGEST_PAUSE = 30.0
 _MOST_IMAGES = 50
 """As many as a kubelet puts into its Node's status; guestinfo is not for more."""
 
@@ -36,6 +37,7 @@ class Parenthood:
         self._vm = vm
         self._machine = machine
         self._system = system
+        self._facts = Facts()
         self._latch = vm.settings.run / "parent-id"
         """Of the fork whose memory goes on from its base's; gone after a boot."""
 
@@ -93,7 +95,8 @@ class Parenthood:
             vm.await_identity()
         notify("READY=1\nSTATUS=parent: warming up")
         await self._until_warm()
-        await self._report(told, ParentPhase.WARM, "", await self._facts(record))
+        self._facts = await self._find_out(record)
+        await self._report(told, ParentPhase.WARM, "", self._facts)
         notify("STATUS=parent: warm")
         log.info("warm")
 
@@ -103,6 +106,7 @@ class Parenthood:
         # What was allocated until now stays untouched by the collector, on pages that the clones share.
         gc.collect()
         gc.freeze()
+        pause = POLL
         while True:
             stillness.hold(vm.settings.root)
             os.sync()
@@ -121,8 +125,11 @@ class Parenthood:
             if message is not None and parent.parent_id(message) != parent.parent_id(told):
                 log.info("thawed as the fork %s", parent.parent_id(message))
                 return None, message
-            log.error("still the parent: %s", failure or "the freeze ended without a clone")
-            await asyncio.sleep(POLL)
+            cause = f"still the parent: {failure or 'the freeze ended without a clone'}"
+            log.error("%s", cause)
+            await self._report(told, ParentPhase.WARM, cause, self._facts)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
     async def _until_told_to_freeze(self, told: dict[str, Any]) -> dict[str, Any]:
         """The message when it says so, or when it is about something else by now."""
@@ -158,7 +165,7 @@ class Parenthood:
             before = warmth
             await asyncio.sleep(POLL)
 
-    async def _facts(self, record: Record) -> Facts:
+    async def _find_out(self, record: Record) -> Facts:
         """What the clones will be made of; parts that cannot be found out are left out."""
         vm, system = self._vm, self._system
         images, runtime = [], vm.api.runtime_version

@@ -108,6 +108,9 @@ async def test_a_freeze_that_fails_leaves_the_parent_what_it_is(guest: Guest) ->
         await _report(guest, "Warm")
         done = list(guest.done)
         await until(lambda: guest.hypervisor.calls().count("instantclone.freeze") > 1)
+        report = guest.hypervisor.get("report")
+        assert (report["phase"], report["guest"]["osImage"]) == ("Warm", "Debian")
+        assert "this machine cannot be frozen" in report["message"]
         assert guest.done == done
         os.mkfifo(guest.hypervisor.folder / ".thaw")
         await _until_frozen(guest)
