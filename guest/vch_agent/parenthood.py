@@ -18,6 +18,7 @@ from .pod_vm import PodVM
 from .preparation import PreparationFailed, Record
 from .process import ProgramFailed
 from .sd_notify import notify
+from .settings import Platform
 from .system import System
 from .thaw import Machine
 
@@ -37,7 +38,10 @@ class Parenthood:
         self._vm = vm
         self._machine = machine
         self._system = system
-        self._facts = Facts()
+        self._bare = self._facts = Facts(
+            os_image=system.distribution(), kernel_version=system.release(), agent_version=__version__
+        )
+        """What is known before it is prepared."""
         self._latch = vm.settings.run / "parent-id"
         """Of the fork whose memory goes on from its base's; gone after a boot."""
 
@@ -182,7 +186,8 @@ class Parenthood:
             container_runtime_version=runtime,
             agent_version=__version__,
             images=images[:_MOST_IMAGES],
-            shares_memory=not (booted and (record.forked or record.effective.kernel_parameters)),
+            shares_memory=vm.settings.platform is Platform.VM
+            and not (booted and (record.forked or record.effective.kernel_parameters)),
         )
 
     async def _report(
@@ -190,9 +195,9 @@ class Parenthood:
         told: dict[str, Any],
         phase: ParentPhase,
         message: str,
-        facts: Facts = Facts(),  # noqa: B008 - frozen
+        facts: Facts | None = None,
     ) -> None:
-        text = parent.report(parent.parent_id(told), phase, message, facts)
+        text = parent.report(parent.parent_id(told), phase, message, facts or self._bare)
         with contextlib.suppress(ProgramFailed):
             await self._vm.hypervisor.set(guestinfo.REPORT, text)
 

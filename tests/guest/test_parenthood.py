@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -139,15 +140,22 @@ async def test_a_step_that_fails_is_reported_with_its_cause(guest: Guest) -> Non
     async with guest.agent():
         report = await _report(guest, "Failed")
         assert report["message"] == "setup.kernelModules dummy: modprobe ended with 1: Module dummy not found"
+        assert report["guest"]["kernelVersion"] == "6.1"
         assert "instantclone.freeze" not in guest.hypervisor.calls()
 
 
 async def test_a_native_parent_refuses_what_is_its_hosts(guest: Guest) -> None:
-    guest.settings = build.settings(guest.settings.root, platform=Platform.NATIVE)
+    guest.settings = replace(guest.settings, platform=Platform.NATIVE)
     guest.hypervisor.put("parent", build.parent(kernelParameters=["panic=5"]))
     async with guest.agent():
         assert "setup.kernelParameters" in (await _report(guest, "Failed"))["message"]
         assert guest.system.done == []
+
+
+async def test_a_native_guest_shares_no_memory(guest: Guest) -> None:
+    guest.settings = replace(guest.settings, platform=Platform.NATIVE)
+    async with _frozen(guest) as report:
+        assert report["guest"]["sharesMemory"] is False
 
 
 async def test_a_boot_for_kernel_parameters_is_said_before_and_reported_after(guest: Guest) -> None:

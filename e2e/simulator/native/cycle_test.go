@@ -245,7 +245,8 @@ func TestAPreparedParentAndItsForkLeaveWhatTheyHaveToTheirClones(t *testing.T) {
 	}
 	receive(t, host.frozen, "freeze")
 	t.Logf("prepared and frozen in %v", time.Since(began))
-	if last := lastReport(host); !strings.Contains(last, `"phase":"Warm"`) || !strings.Contains(last, "vch.dev/pause:1") {
+	if last := lastReport(host); !strings.Contains(last, `"phase":"Warm"`) || !strings.Contains(last, "vch.dev/pause:1") ||
+		!strings.Contains(last, `"sharesMemory":false`) {
 		t.Errorf("the parent said %s", last)
 	}
 	if stats, _ := parent.Stats(); stats.State != guest.Frozen || len(stats.Processes) != 0 {
