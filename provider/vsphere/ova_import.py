@@ -90,7 +90,7 @@ def _where(session: Session, placement: Placement) -> tuple[Any, Any]:
     if placement.hosts:
         hosts = [session.object(vim.HostSystem, host) for host in placement.hosts]
     else:
-        hosts = session.object(vim.ComputeResource, placement.compute_cluster).host
+        hosts = session.object(vim.ResourcePool, placement.resource_pool).owner.host
     states = ("runtime.connectionState", "runtime.inMaintenanceMode", "datastore")
     for host in these(content, vim.HostSystem, hosts, *states):
         connected = str(host.properties.get("runtime.connectionState")) == "connected"

@@ -48,8 +48,8 @@ def _backing(session: Session, placement: Placement) -> Any:
 
 def _network(session: Session, placement: Placement) -> Any:
     """The port group as the cluster names it: its managed object ID alone does not say of which type it is."""
-    cluster = session.object(vim.ComputeResource, placement.compute_cluster)
-    for found in these(session.content, vim.ComputeResource, [cluster], "network"):
+    pool = session.object(vim.ResourcePool, placement.resource_pool)
+    for found in these(session.content, vim.ComputeResource, [pool.owner], "network"):
         for network in found.properties.get("network") or ():
             if moref(network) == placement.port_group:
                 return network

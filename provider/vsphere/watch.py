@@ -63,17 +63,15 @@ class Watch:
         collector = content.propertyCollector.CreatePropertyCollector()
         placed = self._placement
         folder = self._session.object(vim.Folder, placed.folder)
-        # A reference has to have the object's own type; vCenter numbers clusters domain-c…, single hosts domain-s….
-        kind = vim.ClusterComputeResource if placed.compute_cluster.startswith("domain-c") else vim.ComputeResource
-        cluster = self._session.object(kind, placed.compute_cluster)
+        pool = self._session.object(vim.ResourcePool, placed.resource_pool)
         vms = content.viewManager.CreateContainerView(folder, [vim.VirtualMachine], True)
-        hosts = content.viewManager.CreateContainerView(cluster, [vim.HostSystem], True)
+        hosts = content.viewManager.CreateContainerView(pool.owner, [vim.HostSystem], True)
         in_view = _collect.TraversalSpec(name="view", type=vim.view.ContainerView, path="view", skip=False)
         recent = _collect.TraversalSpec(name="recent", type=vim.TaskManager, path="recentTask", skip=False)
         spec = _collect.FilterSpec(
             objectSet=[
                 _collect.ObjectSpec(obj=hosts, skip=True, selectSet=[in_view]),
-                _collect.ObjectSpec(obj=self._session.object(vim.ResourcePool, placed.resource_pool), skip=False),
+                _collect.ObjectSpec(obj=pool, skip=False),
                 _collect.ObjectSpec(obj=vms, skip=True, selectSet=[in_view]),
                 _collect.ObjectSpec(obj=content.taskManager, skip=True, selectSet=[recent]),
             ],
