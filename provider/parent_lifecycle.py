@@ -9,7 +9,8 @@ restart, a lost reply or an admin's hand needs no code of its own.
     the parent is                      wanted slot                                unwanted slot
     ─────────────────────────────────  ─────────────────────────────────────────  ─────────────
     missing                            Make (its host usable, its base ready)     —
-    on another host, of a failed agent Retire, then as missing                    Retire
+    on another host, of a failed       Retire, then as missing                    Retire
+    agent, or not cloned by vSphere
     off                                PowerOn; a fork: Retire, then as missing   Retire
     on, not frozen                     Wait: its agent freezes it; Retire when    Retire
                                        that takes longer than `timeout`
@@ -42,6 +43,7 @@ class SlotFacts:
     base: ParentVM | None = None  # the ready parent that a fork is cloned from
     busy: Collection[str] = ()  # morefs that a clone or another step is under way for
     making: bool = False  # a parent for this slot is being made
+    distrusted: Collection[str] = ()  # morefs that vSphere will not clone any more, whatever their state
     timeout: float = 1800.0  # seconds from power-on to frozen
 
 
@@ -118,7 +120,7 @@ def _idle(facts: SlotFacts) -> list[tuple[ParentVM, float]]:
 
 def _ready(facts: SlotFacts, slot: Slot) -> ParentVM | None:
     """The one to clone from: a current one before an outdated one, the oldest of each."""
-    frozen = [vm for vm, _ in facts.parents if can_be_cloned(vm)]
+    frozen = [vm for vm, _ in facts.parents if can_be_cloned(vm) and vm.moref not in facts.distrusted]
     current = [vm for vm in frozen if vm.marks.digest == slot.digest]
     return next(iter(current or frozen), None)
 
@@ -137,6 +139,8 @@ def _one(
         return Retire(vm, "it is on another host"), None
     if vm.report is not None and vm.report.phase is ParentPhase.FAILED:
         return Retire(vm, f"its agent failed: {vm.report.message or 'no reason given'}", failed=True), None
+    if vm.moref in facts.distrusted:
+        return Retire(vm, "vSphere does not clone it any more", failed=True), None
     outdated = vm.marks.digest != slot.digest
     if ready is not None and (outdated or ready.marks.digest == slot.digest):
         return Retire(vm, "it is outdated" if outdated else "another one is ready"), None

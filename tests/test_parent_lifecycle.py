@@ -99,6 +99,13 @@ def test_a_parent_that_is_being_cloned_is_left_alone() -> None:
     assert decide(facts(old, slot=None, busy={"vm-1"})).steps == ()
 
 
+def test_a_parent_that_vsphere_does_not_clone_any_more_is_replaced() -> None:
+    vm = make_parent_vm()
+    decision = decide(facts(vm, distrusted={vm.moref}))
+    assert decision.ready is None
+    assert [type(step) for step in decision.steps] == [Retire, Make]
+
+
 def test_parents_of_a_slot_that_is_not_wanted_go() -> None:
     vm = make_parent_vm()
     assert [type(step) for step in decide(facts(vm, booting("vm-8"), slot=None)).steps] == [Retire, Retire]

@@ -89,6 +89,7 @@ class ParentController:
         self._failures: dict[ParentKey, errors.ProviderError] = {}
         self._appearing: dict[str, asyncio.Event] = {}
         self._lent: Counter[str] = Counter()  # morefs that are being cloned
+        self._distrusted: set[str] = set()  # morefs that vSphere does not clone any more
         self._demands: dict[Demand, float] = {}
         self._log = structlog.get_logger(node=owner.node)
 
@@ -135,6 +136,11 @@ class ParentController:
             texts.append(f"on {host.name if host else key.host}: {what}")
         waiting = "; ".join(texts) or "no host is known yet"
         return f"no parent of image {demand.image} and class {demand.vm_class} is ready: {waiting}"
+
+    def distrust(self, parent: ParentVM) -> None:
+        """vSphere does not clone it any more: another one is made in its place."""
+        self._distrusted.add(parent.moref)
+        self.wake()
 
     def failure(self) -> errors.ProviderError | None:
         """The error of a parent that could not be made, if any is wanted and not ready."""
@@ -221,6 +227,7 @@ class ParentController:
                 base=base,
                 busy={*self._lent, *(moref for moref in self._tasks if isinstance(moref, str))},
                 making=key in self._tasks,
+                distrusted=self._distrusted,
                 timeout=self._wants.timeout,
             )
         )
@@ -322,6 +329,7 @@ class ParentController:
         await self._vsphere.power_off(vm.moref)
         await self._vsphere.destroy(vm.moref)
         self._inventory.destroyed(vm.moref)
+        self._distrusted.discard(vm.moref)
         self._addresses.give_back(vm.marks.parent_id)
 
     def _failed(self, key: ParentKey, doing: str, error: errors.ProviderError) -> None:

@@ -119,6 +119,15 @@ async def test_a_parent_that_is_being_cloned_is_not_retired(hosts: Hosts) -> Non
     await hosts.until(lambda: not hosts.parents)
 
 
+async def test_a_parent_that_vsphere_does_not_clone_any_more_is_made_anew(hosts: Hosts) -> None:
+    await hosts.all_ready()
+    (exhausted,) = hosts.on("host-1")
+    hosts.controller.distrust(exhausted)
+    await hosts.until(lambda: exhausted.moref not in hosts.parents)
+    await hosts.all_ready()
+    assert len(hosts.requests) == 3
+
+
 async def test_a_fork_is_an_instant_clone_of_its_base(hosts: Hosts) -> None:
     hosts.images["fork"] = Image("fork", fork_of="photon", setup={"kernelModules": ["dummy"]})
     hosts.offered = ["fork"]
