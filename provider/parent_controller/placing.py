@@ -20,8 +20,7 @@ from provider.pod_controller.inventory import Inventory
 from provider.podvm import CloneOrigin, PodVM, PodVMClass
 from provider.vm_class import VMClass
 
-_HOSTS_FAULT = (errors.InsufficientResources, errors.DatastoreFull, errors.HostUnavailable)
-_PARENTS_FAULT = (errors.ParentExhausted, errors.ParentUnsuitable)
+_HOSTS_FAULT = (errors.InsufficientResources, errors.HostUnavailable)
 
 
 class Placing:
@@ -75,7 +74,7 @@ class Placing:
         """A clone of it failed: its host is left alone for a while if it is the host's fault."""
         if isinstance(error, _HOSTS_FAULT):
             self._avoided[parent.host] = self._clock.monotonic() + placement.AVOID_SECONDS
-        elif isinstance(error, _PARENTS_FAULT):
+        elif isinstance(error, errors.ParentExhausted):
             self._controller.distrust(parent)
 
     def is_current(self, origin: CloneOrigin) -> bool:
