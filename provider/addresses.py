@@ -5,7 +5,7 @@ is free again only when the VM is destroyed, and a restart cannot forget one (in
 """
 
 import ipaddress
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from provider import errors
@@ -46,6 +46,28 @@ class AddressPool:
         raise errors.AddressesExhausted(
             f"all {len(self)} addresses of spec.network.ranges are in use: delete Pods or add a range"
         )
+
+
+class AddressBook:
+    """The pool with what is promised: an address is reserved from before a VM is made until it is gone."""
+
+    def __init__(self, pool: AddressPool, used: Callable[[], Collection[str]]) -> None:
+        self._pool = pool
+        self._used = used
+        self._reserved: dict[str, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._pool)
+
+    def reserve(self, holder: str) -> str:
+        """The holder's address, the same until it is released. Raises AddressesExhausted."""
+        if holder not in self._reserved:
+            self._reserved[holder] = self._pool.lowest_free({*self._used(), *self._reserved.values()})
+        return self._reserved[holder]
+
+    def release(self, holder: str) -> None:
+        """Idempotent."""
+        self._reserved.pop(holder, None)
 
 
 def parse_ranges(texts: Iterable[str], reserved: Sequence[str] = ()) -> AddressPool:

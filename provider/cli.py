@@ -14,12 +14,18 @@ import structlog
 from pydantic import ValidationError
 
 from provider import __version__, errors, handlers, logs, metrics
+from provider.api import image, vm_class
+from provider.campaign import Replica
+from provider.catalog import Catalog
 from provider.clock import SystemClock
+from provider.fence import Fence
 from provider.fleet import Fleet
 from provider.kube import embedded
-from provider.kube.client import KubeClient
+from provider.kube.client import USER_AGENT, KubeClient
+from provider.kube.leases import Leases
 from provider.kube.operator_objects import OperatorObjects
 from provider.kubelet.tls import server_context
+from provider.lease_controller import LeaseController
 from provider.process import Process
 from provider.settings import Settings
 from provider.virtual_node import VirtualNode
@@ -52,10 +58,10 @@ async def operate(settings: Settings, tls: ssl.SSLContext) -> int:
     stop = asyncio.Event()
     keep_signals = _signals(stop)
     keep_signals()
-    log.info("starting", version=__version__, namespace=settings.namespace)
+    log.info("starting", version=__version__, namespace=settings.namespace, replica=settings.identity)
     stop_metrics = metrics.serve(settings.metrics_address) if settings.metrics_address else lambda: None
     try:
-        client = await KubeClient.connect(settings.kubeconfig)
+        client = await KubeClient.connect(settings.kubeconfig, f"{USER_AGENT}/{settings.identity}")
     except Exception as error:
         log.error("no usable kubeconfig or service account", error=str(error))
         return USAGE
@@ -77,22 +83,37 @@ async def operate(settings: Settings, tls: ssl.SSLContext) -> int:
 
 
 async def _run(client: KubeClient, settings: Settings, tls: ssl.SSLContext, keep_signals: Callable[[], None]) -> None:
-    objects = OperatorObjects(client, settings.namespace)
+    objects, clock = OperatorObjects(client, settings.namespace), SystemClock()
     process = Process(
         client=client,
         objects=objects,
         cluster=await _cluster(objects),
         tls=tls,
         kubelet_port=settings.kubelet_port,
+        kubelet_bind=settings.kubelet_bind,
         report_timeout=settings.guest_report_timeout,
-        clock=SystemClock(),
+        clock=clock,
         keep_signals=keep_signals,
+        catalog=await _catalog(objects),
+        fence=Fence("no virtual node", settings.terms, clock.monotonic),
     )
-    fleet = Fleet(lambda vch: VirtualNode(process, vch), settings.vchs)
+    fleet = Fleet(lambda vch, fence: VirtualNode(process.under(fence), vch), settings.vchs)
+    kube = Leases(client, settings.namespace)
+    leases = LeaseController(Replica(settings.identity, kube, fleet, settings.terms, clock))
+    fleet.stand_for(leases)
     try:
-        registry = handlers.registry_of(fleet)
-        await embedded.run(registry, handlers.settings(), client.configuration, keep_signals)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(leases.run())
+            group.create_task(
+                embedded.run(
+                    handlers.registry_of(fleet, process.catalog),
+                    embedded.settings(),
+                    client.configuration,
+                    keep_signals,
+                )
+            )
     finally:
+        await leases.close()
         await fleet.close()
 
 
@@ -103,6 +124,20 @@ async def _cluster(objects: OperatorObjects) -> str:
             return await objects.cluster_uid()
         except errors.KubeUnavailable as error:
             log.warning("the API server does not answer", error=str(error))
+            await asyncio.sleep(_FIRST_ANSWER_RETRY)
+
+
+async def _catalog(objects: OperatorObjects) -> Catalog:
+    """Whole before any virtual node runs: what is not known yet must not look as if it had been deleted."""
+    catalog = Catalog()
+    while True:
+        try:
+            for plural in (vm_class.PLURAL, image.PLURAL):
+                for thing in await objects.list_ours(plural):
+                    catalog.see(thing)
+            return catalog
+        except errors.KubeError as error:
+            log.warning("classes and images cannot be listed", reason=error.reason, error=str(error))
             await asyncio.sleep(_FIRST_ANSWER_RETRY)
 
 
@@ -125,7 +160,9 @@ def parse(arguments: Sequence[str]) -> Settings:
     )
     parser.add_argument("--version", action="version", version=__version__)
     for name, field in Settings.model_fields.items():
-        default = "" if field.is_required() or not field.default else f" (default: {field.default})"
+        default = (
+            "" if field.is_required() or field.default_factory or not field.default else f" (default: {field.default})"
+        )
         parser.add_argument(f"--{name.replace('_', '-')}", metavar="VALUE", help=f"{field.description}{default}")
     given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
     return Settings(**given)

@@ -20,4 +20,5 @@ class SystemClock:
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        return time.monotonic()
+        """Runs on while the machine is suspended: a Lease does, too."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)

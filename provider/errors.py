@@ -6,7 +6,11 @@ library's error chained as the cause.
     ProviderError
     ├── UnsupportedPod             terminal: the Pod is refused before a VM exists
     │   └── ExceedsVMClass
+    ├── OutOfResource              terminal: the virtual node is full
     ├── AddressesExhausted
+    ├── NoParentReady              the Pod waits for a parent to be made
+    ├── ImagePending               a PodVMImage's template is being looked for or brought in
+    ├── ParentFailed
     ├── ConfigurationError         the VCH, or what it refers to, is not as it should be
     │   ├── InvalidSpec
     │   ├── SecretNotFound
@@ -48,6 +52,7 @@ library's error chained as the cause.
     │   └── GuestRefused
     └── KubeError
         ├── KubeUnavailable
+        │   └── LeaseLost
         ├── KubeNotFound
         ├── KubeConflict
         └── KubeForbidden
@@ -82,6 +87,43 @@ class ExceedsVMClass(UnsupportedPod):
     """The Pod wants more CPU or memory than the VM class has."""
 
     reason = "ExceedsVMClass"
+
+
+class OutOfResource(ProviderError):
+    """The Pod does not fit beside those that are admitted. `reason` is the kubelet's: OutOfcpu, OutOfmemory, OutOfpods.
+
+    Words: the kubelet's `InsufficientResourceError` (pkg/kubelet/lifecycle/predicate.go).
+    """
+
+    reason = "OutOfResource"
+    retry_after = None
+
+    def __init__(self, resource: str, requested: int, used: int, capacity: int) -> None:
+        super().__init__(
+            f"Node didn't have enough resource: {resource}, requested: {requested}, used: {used}, capacity: {capacity}"
+        )
+        self.resource = resource
+        self.reason = f"OutOf{resource}"  # type: ignore[misc]
+
+
+class NoParentReady(ProviderError):
+    """No parent can be cloned from for this Pod now; tried again when one becomes ready."""
+
+    reason = "NoParentReady"
+    retry_after = 2.0
+
+
+class ImagePending(ProviderError):
+    """Not known yet; becomes known, or another error, by itself."""
+
+    reason = "ImagePending"
+
+
+class ParentFailed(ProviderError):
+    """A parent could not be prepared: its agent said why, or did not freeze in time."""
+
+    reason = "ParentFailed"
+    retry_after = 10.0
 
 
 class AddressesExhausted(ProviderError):
@@ -361,6 +403,16 @@ class KubeUnavailable(KubeError):
     """No answer, 429 or 5xx."""
 
     reason = "KubeUnavailable"
+
+
+class LeaseLost(KubeUnavailable):
+    """This replica does not hold the VCH's Lease (any more): nothing was sent. Another one takes over.
+
+    For a guest that relays a write, and for whoever waits, it is as if the API server were away for a moment; it is
+    raised before writes to vCenter as well.
+    """
+
+    reason = "LeaseLost"
 
 
 class KubeNotFound(KubeError):

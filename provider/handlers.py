@@ -1,44 +1,44 @@
-"""kopf's handlers of VirtualContainerHosts: what is there is told to the `fleet`, what goes is drained first.
+"""What kopf sees of our objects, told to the `fleet` and the `catalog`. It decides nothing and writes nothing.
 
-The finalizer that kopf puts on a VirtualContainerHost is what keeps it until its Pods have ended in peace.
+Only `on.event` is used: every replica sees every VCH, and kopf's other handlers would put finalizer and progress
+annotations on it from each replica at once. The finalizer is ours (`kube.operator_objects`), written by the holder of
+the VCH's Lease alone.
 """
 
 from typing import Any
 
 import kopf
 
+from provider.api import image, vm_class
+from provider.api.fields import GROUP, VERSION
+from provider.api.vch import PLURAL
+from provider.catalog import Catalog
 from provider.fleet import Fleet
-from provider.kube import embedded
-from provider.vch import GROUP, PLURAL, VERSION
-
-FINALIZER = "vch.dev/drain"
 
 
-def registry_of(fleet: Fleet) -> kopf.OperatorRegistry:
-    """The handlers that feed a fleet."""
+def registry_of(fleet: Fleet, catalog: Catalog) -> kopf.OperatorRegistry:
+    """The handlers that feed a fleet and the catalog of classes and images."""
     registry = kopf.OperatorRegistry()
 
     def concerns(name: str, **_: Any) -> bool:
         return fleet.concerns(name)
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry, when=concerns)
-    async def on_event(event: Any, name: str, **_: Any) -> None:
+    async def on_event(event: Any, **_: Any) -> None:
+        vch = dict(event["object"])
         if event["type"] == "DELETED":
-            await fleet.forget(name)
+            await fleet.forget(vch)
         else:
-            await fleet.see(dict(event["object"]))
+            await fleet.see(vch)
 
-    @kopf.on.delete(GROUP, VERSION, PLURAL, registry=registry, when=concerns)
-    async def on_delete(name: str, **_: Any) -> None:
-        await fleet.drain(name)
+    for plural in (vm_class.PLURAL, image.PLURAL):
+
+        @kopf.on.event(GROUP, VERSION, plural, registry=registry, id=plural)
+        async def on_thing(event: Any, **_: Any) -> None:
+            thing = dict(event["object"])
+            if event["type"] == "DELETED":
+                catalog.forget(thing["kind"], thing["metadata"]["name"])
+            else:
+                catalog.see(thing)
 
     return registry
-
-
-def settings() -> kopf.OperatorSettings:
-    """All that kopf keeps on a VirtualContainerHost carries our name."""
-    made = embedded.settings()
-    made.persistence.finalizer = FINALIZER
-    made.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP)
-    made.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP)
-    return made

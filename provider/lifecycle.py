@@ -32,7 +32,7 @@ when a synced inventory shows no VM of that UID.
 from dataclasses import dataclass
 from enum import StrEnum
 
-from provider.errors import UnsupportedPod
+from provider.errors import ProviderError
 from provider.plan import PodPlan
 from provider.podvm import GuestPhase, PodVM, PowerState
 
@@ -72,13 +72,18 @@ class PodFacts:
     held: bool = False  # somebody's finalizer keeps the object
     refused: bool = False  # Failed by our own refusal: there never was a VM
 
+    @property
+    def new(self) -> bool:
+        """It is to have a VM, and nothing of it has run."""
+        return not (self.deleted or self.terminal or self.started)
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """All that the decision depends on. Instants are of one monotonic clock; None: it has not happened."""
 
     pod: PodFacts | None
-    plan: PodPlan | UnsupportedPod | None  # None: not known yet what the VMs are like
+    plan: PodPlan | ProviderError | None  # an error: it cannot be honoured, or does not fit; None: not known yet
     vm: PodVM | None
     synced: bool
     now: float
@@ -108,14 +113,14 @@ class Forget:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Fail the Pod: it asks for what cannot be honoured."""
+    """Fail the Pod: it asks for what cannot be honoured, or for more than is left."""
 
-    error: UnsupportedPod
+    error: ProviderError
 
 
 @dataclass(frozen=True, slots=True)
 class Clone:
-    """Instant-clone the parent."""
+    """Instant-clone a parent, or bind a standby clone."""
 
     plan: PodPlan
 
@@ -248,7 +253,7 @@ def _without_vm(facts: Facts, pod: PodFacts) -> Step:
     match facts.plan:
         case None:
             return Wait()
-        case UnsupportedPod() as error:
+        case ProviderError() as error:
             return Refuse(error)
         case plan:
             # The new Pod's containers must not run beside the old one's (StatefulSet: at most one).

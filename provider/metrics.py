@@ -1,4 +1,4 @@
-"""What is counted for Prometheus about Pods and their VMs; calls to vCenter are counted in `vsphere.metrics`.
+"""What is counted for Prometheus about Pods, their VMs and Leases; calls to vCenter are counted in `vsphere.metrics`.
 
 Buckets span a warm clone on idle hardware (tenths of a second) to an emulated guest on a busy machine (minutes).
 """
@@ -18,7 +18,19 @@ POD_START = Histogram(
 )
 STEP_FAILURES = Counter("vch_step_failures_total", "Steps of a pod VM's life that failed", ["step", "reason"])
 POD_VMS = Gauge("vch_pod_vms", "Pod VMs in the inventory", ["node"])
+PARENTS = Gauge("vch_parents", "Parents that the VCH wants, and those that can be cloned", ["node", "state"])
+STANDBY = Counter(
+    "vch_standby_total", "Pods that a standby clone was there for (hit), or was not (miss)", ["node", "result"]
+)
 DANGLING = Counter("vch_dangling_vms_destroyed_total", "Pod VMs without a Pod that were destroyed", ["node"])
+LEASES_HELD = Gauge(
+    "vch_leases_held", "Whether this replica holds the Lease of a virtual node (1) or not (0)", ["node"]
+)
+LEASE_TRANSITIONS = Counter(
+    "vch_lease_transitions_total",
+    "Changes of a Lease at this replica: acquired, released, lost, failed",
+    ["node", "to"],
+)
 BRAKES = Counter("vch_mass_destroy_brakes_total", "Times that destroying many VMs at once was put off", ["node"])
 
 

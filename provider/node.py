@@ -9,7 +9,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from provider.vch import TAINT_KEY, TaintEffect, VirtualContainerHostSpec
+from provider import quantity
+from provider.api.node import TAINT_KEY, TaintEffect
+from provider.api.vch import VirtualContainerHostSpec
+from provider.capacity import Resources
+from provider.parentvm import NO_FACTS, GuestFacts
 
 KubeObject = dict[str, Any]
 
@@ -17,6 +21,7 @@ VCH_LABEL = "vch.dev/vch"
 KUBELET_VERSION = "v1.37.2"
 """What a Node without guests reports: the kubelet that the guest images of this version carry."""
 
+_MAX_IMAGES = 50
 LEASE_SECONDS = 40
 RENEW_SECONDS = 10.0
 STATUS_SECONDS = 300.0
@@ -32,6 +37,15 @@ class NodeHealth:
     can_clone: bool = False
     reason: str = "Starting"
     message: str = "the VCH is being connected"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeOffer:
+    """What the Node shows of size and guests. None: not known yet, nothing is offered."""
+
+    capacity: Resources | None = None
+    allocatable: Resources | None = None
+    guest: GuestFacts = NO_FACTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,41 +153,68 @@ def node_metadata(name: str, spec: VirtualContainerHostSpec) -> KubeObject:
     }
 
 
-def node_status(name: str, spec: VirtualContainerHostSpec, conditions: list[KubeObject], port: int) -> KubeObject:
-    """Our part of the status, for server-side apply."""
-    capacity = {
-        "cpu": spec.capacity.cpu,
-        "memory": spec.capacity.memory,
-        "pods": str(spec.capacity.pods),
+def node_status(
+    name: str,
+    spec: VirtualContainerHostSpec,
+    conditions: list[KubeObject],
+    port: int,
+    offer: NodeOffer,
+    known: KubeObject | None = None,
+) -> KubeObject:
+    """Our part of the status, for server-side apply. What the offer does not know yet stays as it is `known`."""
+    stored = (known or {}).get("status") or {}
+    size = {
+        "capacity": resource_list(offer.capacity or Resources()),
+        "allocatable": resource_list(offer.allocatable or Resources()),
     }
+    about = {"images": images(offer.guest), "nodeInfo": node_info(offer.guest)}
+    if offer.capacity is None:
+        size |= {name: stored[name] for name in size if name in stored}
+    if offer.guest == NO_FACTS:
+        about |= {name: stored[name] for name in about if name in stored}
     return {
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {"name": name},
         "status": {
-            "capacity": capacity,
-            "allocatable": capacity,
+            **size,
+            **about,
             "conditions": conditions,
             "addresses": [
                 {"type": "InternalIP", "address": spec.node.address},
                 {"type": "Hostname", "address": name},
             ],
             "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
-            "nodeInfo": node_info(),
         },
     }
 
 
-def node_info() -> KubeObject:
-    """All fields are required; those of a real machine are each guest's own."""
+def resource_list(resources: Resources) -> KubeObject:
+    """As a ResourceList."""
+    return {
+        "cpu": quantity.format_cpu(resources.cpu_millis),
+        "memory": quantity.format_memory(resources.memory_bytes),
+        "pods": str(resources.pods),
+    }
+
+
+def images(guest: GuestFacts) -> list[KubeObject]:
+    """Preloaded images, the largest first, no more than a kubelet tells (`nodeStatusMaxImages`): the scheduler's
+    ImageLocality prefers nodes that have a Pod's images."""
+    largest = sorted(guest.images, key=lambda image: (-image.size_bytes, image.names))[:_MAX_IMAGES]
+    return [{"names": list(image.names), "sizeBytes": image.size_bytes} for image in largest]
+
+
+def node_info(guest: GuestFacts) -> KubeObject:
+    """All fields are required; what they say is the guests', and of one guest alone nothing."""
     return {
         "architecture": "amd64",
         "operatingSystem": "linux",
-        "kubeletVersion": KUBELET_VERSION,
+        "kubeletVersion": guest.kubelet_version or KUBELET_VERSION,
         "kubeProxyVersion": "",
-        "containerRuntimeVersion": "containerd://in-guest",
-        "osImage": "virtual-kubelet-vch",
-        "kernelVersion": "",
+        "containerRuntimeVersion": guest.container_runtime_version or "containerd://in-guest",
+        "osImage": guest.os_image or "virtual-kubelet-vch",
+        "kernelVersion": guest.kernel_version,
         "machineID": "",
         "systemUUID": "",
         "bootID": "",

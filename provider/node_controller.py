@@ -12,9 +12,9 @@ from typing import Any, Protocol
 import structlog
 
 from provider import errors, node
+from provider.api.vch import VirtualContainerHostSpec
 from provider.clock import Clock
-from provider.node import Conditions, NodeHealth
-from provider.vch import VirtualContainerHostSpec
+from provider.node import Conditions, NodeHealth, NodeOffer
 
 KubeObject = dict[str, Any]
 
@@ -60,16 +60,17 @@ class NodeController:
         self._port = port
         self._on_change = on_change
         self._health = NodeHealth()
+        self._offer = NodeOffer()
         self._conditions: Conditions | None = None
         self._changed = asyncio.Event()
         self._uid = ""
         self._registered = asyncio.Event()
         self._log = structlog.get_logger(node=name)
 
-    def report(self, health: NodeHealth) -> None:
-        """What the node's conditions say from now on."""
-        if health != self._health:
-            self._health = health
+    def report(self, health: NodeHealth, offer: NodeOffer) -> None:
+        """What the node's conditions say, and what it offers, from now on."""
+        if (health, offer) != (self._health, self._offer):
+            self._health, self._offer = health, offer
             self._changed.set()
 
     async def run(self) -> None:
@@ -139,7 +140,8 @@ class NodeController:
         now = self._clock.now()
         self._conditions = self._conditions.updated(node.node_conditions(self._health), now)
         applied = await self._kube.apply_node(node.node_metadata(self._name, self._spec))
-        status = node.node_status(self._name, self._spec, self._conditions.objects(now), self._port)
+        conditions = self._conditions.objects(now)
+        status = node.node_status(self._name, self._spec, conditions, self._port, self._offer, found)
         await self._kube.apply_node_status(status)
         self._uid = applied["metadata"]["uid"]
         self._registered.set()

@@ -1,7 +1,8 @@
 """What of a virtual node needs vCenter: from logging in to the loops that give Pods their VMs. One connection's life.
 
-`run` ends with an error when something can only be begun anew (the login is refused, the parent is another VM); the
-neighbour `virtual_node` begins it again. Nothing is lost by that: pod VMs carry all that is known of them.
+`run` ends with an error when something can only be begun anew (the login is refused, a name of the placement is another
+object now); the neighbour `virtual_node` begins it again. Nothing is lost by that: VMs carry all that is known of them.
+What the loops are is `node_parts`.
 """
 
 import asyncio
@@ -10,31 +11,28 @@ from collections.abc import Callable
 
 import structlog
 
-from provider import addresses, errors, guestinfo, node, quantity, vcenter_access
+from provider import addresses, errors, guest_setup, vcenter_access
 from provider.addresses import AddressPool
-from provider.collector import Collector
-from provider.guest.credentials import ClientCredentials
-from provider.guest.link import GuestLink, LinkState
+from provider.api.conditions import ConditionType
+from provider.api.vch import VirtualContainerHostSpec
 from provider.guest_directory import ControllersGuests
 from provider.kube import pod_watch
 from provider.kube.client import KubeObject
-from provider.kube.events import EventRecorder
-from provider.kube.objects import ObjectWatches
-from provider.kube.writes import PodWrites
-from provider.pod_controller import Inventory, PodController, Surroundings
-from provider.pod_controller.surroundings import Link, RelayHandler
-from provider.podvm import Lost, ParentChanged, Placement, PodVM, PodVMClass, Synced
+from provider.node_parts import Given, NodeParts
+from provider.parentvm import Placement, WantedPlacement
+from provider.pod_controller import Inventory
+from provider.podvm import Lost, Synced, VSphere
 from provider.process import Process
-from provider.relay_controller import RelayController
-from provider.vch import ConditionType, VirtualContainerHostSpec
-from provider.vch_status import VCHStatus
+from provider.vch_status import Counts, VCHStatus
 from provider.vsphere import vcenter
 from provider.vsphere.vcenter import VCenter
 
 StatusChange = Callable[[Callable[[VCHStatus], VCHStatus]], None]
 
-_PARENT_LOOK = 10.0
-"""Seconds between looks for a parent that was made anew: it has another moref, so the watch does not show it."""
+_COUNTS_EVERY = 5.0
+"""Seconds between updates of numbers (capacity, Pods, parents): they change with every Pod."""
+_FIRST_COUNTS_EVERY = 0.2
+"""As long as no parent is ready, since everybody waits for the first."""
 
 
 class NodeEngine:
@@ -55,31 +53,54 @@ class NodeEngine:
         self._guests = guests
         self._change_status = change_status
         self._inventory = Inventory(process.cluster, vch["metadata"]["uid"])
-        self._controller: PodController | None = None
-        self._parent_gone = asyncio.Event()
+        self._parts: NodeParts | None = None
+        self._changed = asyncio.Event()
+        self._ending = False
         self._log = structlog.get_logger(node=self._name)
 
+    def pods(self) -> int | None:
+        """How many Pods and pod VMs there are; None while that is not certain."""
+        parts = self._parts
+        if parts is None or not parts.pods.listed or not self._inventory.synced:
+            return None
+        return max(len(self._inventory.vms()), sum(1 for _ in parts.pods.workers()))
+
+    def retire(self) -> None:
+        """The VCH is deleted and its Pods are gone: parents and standby clones go too."""
+        self._ending = True
+        if self._parts is not None:
+            self._parts.retire()
+
     def empty(self) -> bool:
-        """Certainly no pod VM is left."""
-        controller = self._controller
-        return (
-            controller is not None
-            and controller.listed
-            and self._inventory.synced
-            and len(self._inventory) == 0
-            and not any(True for _ in controller.workers())
-        )
+        """Certainly no VM of ours is left."""
+        parts = self._parts
+        nothing = parts is not None and not parts.parents.parents and not len(self._inventory)
+        return nothing and parts is not None and parts.parents.synced and self._inventory.synced
 
     async def run(self) -> None:
         """Until cancelled. Raises ProviderError when it has to be begun anew."""
         pool = address_pool(self._spec)
-        overhead = overhead_of(self._spec)
         credentials = await vcenter_access.guest_credentials(self._process.objects, self._vch, self._process.clock)
+        bundle = await vcenter_access.guests_ca_bundle(self._process.objects, self._spec.registries)
         vc = await self._connect()
         try:
             placed = await self._resolve(vc)
-            self._reached(ConditionType.PLACEMENT_RESOLVED, "PlacementResolved", "folder, pool and parent are found")
-            await self._serve(vc, placed, pool, overhead, credentials)
+            given = Given(
+                process=self._process,
+                vch=self._vch,
+                spec=self._spec,
+                vsphere=vc,
+                placed=placed,
+                pool=pool,
+                credentials=credentials,
+                common=guest_setup.common(self._spec.registries, bundle, self._spec.proxy),
+                on_change=self._changed.set,
+            )
+            self._parts = NodeParts(given, self._inventory)
+            if self._ending:
+                self._parts.retire()
+            self._guests.follow(self._parts.pods, credentials.kubelet)
+            await self._serve(vc, self._parts)
         finally:
             await vc.close()
 
@@ -87,7 +108,14 @@ class NodeEngine:
         objects, spec = self._process.objects, self._spec.v_center
         username, password = await vcenter_access.login(objects, spec)
         ca_pem = await vcenter_access.ca_bundle(objects, spec)
-        vc = await vcenter.connect(spec.server, username, password, thumbprint=spec.thumbprint, ca_pem=ca_pem)
+        vc = await vcenter.connect(
+            spec.server,
+            username,
+            password,
+            thumbprint=spec.thumbprint,
+            ca_pem=ca_pem,
+            fence=self._process.fence.check,
+        )
         try:
             about = await vc.about()
         except BaseException:
@@ -98,59 +126,57 @@ class NodeEngine:
         self._change_status(lambda status: status.of_vcenter(about))
         return vc
 
-    async def _resolve(self, vc: VCenter) -> Placement:
-        wanted = self._spec.placement
-        return await vc.resolve(wanted.folder, wanted.resource_pool, wanted.parent)
-
-    async def _serve(
-        self, vc: VCenter, placed: Placement, pool: AddressPool, overhead: PodVMClass, credentials: ClientCredentials
-    ) -> None:
-        process, name = self._process, self._name
-        writes = PodWrites(process.client)
-        events = EventRecorder(writes, name, process.clock)
-        objects = ObjectWatches(process.client, name)
-        here = Surroundings(
-            cluster=process.cluster,
-            vch=self._vch["metadata"]["uid"],
-            node=name,
-            node_labels=node.labels(name, self._spec),
-            spec=self._spec,
-            overhead=overhead,
-            pool=pool,
-            inventory=self._inventory,
-            vsphere=vc,
-            pods=writes,
-            objects=objects,
-            events=events,
-            relay=RelayController(writes, name, self._spec.node.address),
-            credentials=credentials,
-            link=self._link_factory(credentials),
-            clock=process.clock,
-            report_timeout=process.report_timeout,
+    async def _resolve(self, vc: VSphere) -> Placement:
+        names = self._spec.placement
+        placed = await vc.resolve(
+            WantedPlacement(
+                folder=names.folder,
+                resource_pool=names.resource_pool,
+                datacenter=names.datacenter,
+                compute_cluster=names.compute_cluster,
+                hosts=tuple(names.hosts),
+                datastore=names.datastore,
+                port_group=self._spec.network.port_group,
+            )
         )
-        controller = self._controller = PodController(here, process.objects)
-        self._guests.follow(controller, credentials.kubelet)
-        collector = Collector(name, self._inventory, controller, writes, vc, process.clock)
+        lacking = await vc.missing_privileges()
+        if lacking:
+            on = "; ".join(f"{name}: {', '.join(privileges)}" for name, privileges in lacking.items())
+            raise errors.NoPermission(f"the account lacks privileges on {on}")
+        now = self._process.clock.now()
+        self._change_status(lambda status: status.resolved(placed, now))
+        self._placed()
+        return placed
+
+    async def _serve(self, vc: VCenter, parts: NodeParts) -> None:
+        process, name = self._process, self._name
+        unsubscribe = process.catalog.subscribe(parts.catalog_changed)
+        loops = {
+            "inventory": self._follow_inventory(vc, parts),
+            "pods": parts.pods.run(),
+            "collector": parts.collector.run(),
+            "events": parts.events.run(),
+            "images": parts.images.run(),
+            "parents": parts.parent_controller.run(),
+            "ParentVM objects": parts.mirror.run(),
+            "standby clones": parts.standby.run(),
+            "counts": self._keep_counts(parts),
+            "pod watch": pod_watch.run(name, parts.pods, process.client.configuration, process.keep_signals),
+        }
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._follow_inventory(vc, controller), name=f"inventory of {name}")
-                group.create_task(controller.run(), name=f"pods of {name}")
-                group.create_task(collector.run(), name=f"collector of {name}")
-                group.create_task(events.run(), name=f"events of {name}")
-                group.create_task(self._mind_parent(vc, placed), name=f"parent of {name}")
-                group.create_task(
-                    pod_watch.run(name, controller, process.client.configuration, process.keep_signals),
-                    name=f"pod watch of {name}",
-                )
+                for what, loop in loops.items():
+                    group.create_task(loop, name=f"{what} of {name}")
         except* errors.ProviderError as group_error:
             raise first(group_error) from group_error
         finally:
-            await objects.close()
+            unsubscribe()
+            await parts.objects.close()
 
-    async def _follow_inventory(self, vc: VCenter, controller: PodController) -> None:
+    async def _follow_inventory(self, vc: VCenter, parts: NodeParts) -> None:
         async with contextlib.aclosing(vc.watch()) as events:  # type: ignore[type-var]
             async for event in events:
-                controller.inventory_changed(event)
+                parts.inventory_changed(event)
                 match event:
                     case Lost(errors.InvalidLogin() as error):
                         raise error  # the Secret may say something new
@@ -162,62 +188,45 @@ class NodeEngine:
                             )
                         )
                     case Synced():
-                        self._synced()
-                    case ParentChanged():
-                        self._parent_changed()
+                        server = self._spec.v_center.server
+                        self._reached(ConditionType.VCENTER_AVAILABLE, "Connected", f"connected to {server}")
+                        self._placed()
+                        self._changed.set()
 
-    def _synced(self) -> None:
-        server = self._spec.v_center.server
-        self._reached(ConditionType.VCENTER_AVAILABLE, "Connected", f"connected to {server}")
-        self._reached(ConditionType.PLACEMENT_RESOLVED, "PlacementResolved", "folder, pool and parent are found")
-        self._parent_changed()
+    def _placed(self) -> None:
+        self._reached(
+            ConditionType.PLACEMENT_RESOLVED, "PlacementResolved", "all names are found and the account has its rights"
+        )
 
-    def _parent_changed(self) -> None:
-        parent, now = self._inventory.parent, self._process.clock.now()
-        self._change_status(lambda status: status.parent_seen(parent, now))
-        if parent is None and self._inventory.synced:
-            self._parent_gone.set()
-        else:
-            self._parent_gone.clear()
-
-    async def _mind_parent(self, vc: VCenter, placed: Placement) -> None:
-        """Pods that run need no parent, so they are not disturbed until there is another one."""
+    async def _keep_counts(self, parts: NodeParts) -> None:
+        """Images, parents and numbers, into the VCH's status and the Node."""
         while True:
-            await self._parent_gone.wait()
-            with contextlib.suppress(errors.VSphereError):
-                if await self._resolve(vc) != placed:
-                    raise ParentReplaced(f"{self._spec.placement.parent} is another VM now")
-            await asyncio.sleep(_PARENT_LOOK)
+            await self._changed.wait()
+            self._changed.clear()
+            if self._inventory.synced and parts.parents.synced:
+                now = self._process.clock.now()
+                counts, parents, images = self._counts(parts), parts.parent_counts(), parts.image_error()
+                self._change_status(
+                    lambda status, c=counts, p=parents, i=images, now=now: status.counted(c, p, i, now)  # type: ignore[misc]
+                )
+            await asyncio.sleep(_COUNTS_EVERY if parts.parent_controller.ready_count() else _FIRST_COUNTS_EVERY)
 
-    def _link_factory(self, credentials: ClientCredentials) -> Callable[..., Link]:
-        clock = self._process.clock
-
-        def link(vm: PodVM, relay: RelayHandler, on_change: Callable[[LinkState], None]) -> Link:
-            assert vm.pin is not None
-            return GuestLink(
-                identity=vm.identity,
-                clone_id=vm.clone_id,
-                address=vm.address,
-                port=guestinfo.GUEST_PORT,
-                pin=vm.pin,
-                credentials=credentials,
-                relay=relay,
-                on_change=on_change,
-                clock=lambda: clock.now().timestamp(),
-            )
-
-        return link
+    def _counts(self, parts: NodeParts) -> Counts:
+        capacity, allocatable = parts.resources()
+        standby = parts.standby
+        return Counts(
+            capacity=capacity,
+            allocatable=allocatable,
+            pods=len(self._inventory.vms()),
+            standby_ready=standby.ready_count(),
+            standby_hits=standby.hits,
+            standby_misses=standby.misses,
+            guest=parts.guest_facts(),
+        )
 
     def _reached(self, kind: ConditionType, reason: str, message: str) -> None:
         now = self._process.clock.now()
         self._change_status(lambda status: status.reached(kind, reason, message, now))
-
-
-class ParentReplaced(errors.ConfigurationError):
-    """The parent was made anew: its clones are other VMs' clones from now on."""
-
-    reason = "ParentReplaced"
-    retry_after = 0.1
 
 
 def address_pool(spec: VirtualContainerHostSpec) -> AddressPool:
@@ -227,17 +236,6 @@ def address_pool(spec: VirtualContainerHostSpec) -> AddressPool:
         return addresses.parse_ranges(spec.network.ranges, reserved)
     except ValueError as error:
         raise errors.InvalidSpec("spec.network.ranges", str(error)) from error
-
-
-def overhead_of(spec: VirtualContainerHostSpec) -> PodVMClass:
-    """Raises InvalidSpec."""
-    found = {}
-    for name, unit in (("cpu", quantity.millis), ("memory", quantity.whole)):
-        try:
-            found[name] = unit(getattr(spec.overhead, name))
-        except ValueError as error:
-            raise errors.InvalidSpec(f"spec.overhead.{name}", str(error)) from error
-    return PodVMClass(found["cpu"], found["memory"])
 
 
 def first(group: BaseExceptionGroup[errors.ProviderError]) -> errors.ProviderError:

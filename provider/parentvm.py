@@ -61,6 +61,10 @@ class GuestFacts:
     shares_memory: bool = True
 
 
+NO_FACTS = GuestFacts()
+"""Of a guest that has not reported."""
+
+
 @dataclass(frozen=True, slots=True)
 class ParentReport:
     """`guestinfo.vch.report` of a parent."""
@@ -68,7 +72,7 @@ class ParentReport:
     parent_id: str
     phase: ParentPhase
     message: str = ""
-    guest: GuestFacts = GuestFacts()
+    guest: GuestFacts = NO_FACTS
 
 
 @dataclass(frozen=True, slots=True)

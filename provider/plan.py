@@ -6,13 +6,13 @@ what no kubelet inside a VM of its own can honour.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from provider import quantity
-from provider.errors import ExceedsVMClass, UnsupportedPod
-from provider.podvm import PodVMClass
+from provider.errors import UnsupportedPod
+from provider.vm_class import VMClass, choose_class, choose_image
 
 KubeObject = dict[str, Any]
 
@@ -59,9 +59,21 @@ class PodPlan:
     name: str
     vm_name: str
     hostname: str
+    vm_class: VMClass
+    image: str
+    shares: str = ""  # the namespace whose Pods alone may share memory with it; empty: all of the VCH's
 
 
-def plan_pod(pod: KubeObject, vm_class: PodVMClass) -> PodPlan:
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a VCH has for Pods."""
+
+    classes: Sequence[VMClass]
+    images: Sequence[str]  # the default first
+    by_namespace: bool = False  # memory is shared within a namespace only
+
+
+def plan_pod(pod: KubeObject, offer: Offer) -> PodPlan:
     """The plan for a Pod. Raises UnsupportedPod, ExceedsVMClass."""
     metadata, spec = pod["metadata"], pod["spec"]
     _check_owner(metadata, spec)
@@ -70,13 +82,17 @@ def plan_pod(pod: KubeObject, vm_class: PodVMClass) -> PodPlan:
     _check_volumes(spec)
     for path, container in _containers(spec):
         _check_container(path, container)
-    _check_size(spec, vm_class)
+    _check_resources("spec.resources", spec.get("resources") or {})
+    vm_class = choose_class(pod, effective_size(spec), offer.classes)
     return PodPlan(
         uid=metadata["uid"],
         namespace=metadata["namespace"],
         name=metadata["name"],
         vm_name=vm_name(metadata["name"], metadata["uid"]),
         hostname=_hostname(metadata, spec),
+        vm_class=vm_class,
+        image=choose_image(pod, vm_class, offer.images),
+        shares=metadata["namespace"] if offer.by_namespace else "",
     )
 
 
@@ -89,25 +105,35 @@ def vm_name(pod_name: str, uid: str) -> str:
 
 
 def effective_requests(spec: KubeObject) -> dict[str, int]:
-    """CPU (thousandths) and memory (bytes) as the scheduler counts them.
+    """CPU (thousandths) and memory (bytes) as the scheduler counts them."""
+    return _effective(spec, ("requests", "limits"))
 
-    The larger of what runs together in the end and what each init container needs while the sidecars before it run
-    (k8s.io/component-helpers/resource `PodRequests`, KEP-753); a request of the Pod itself replaces that (KEP-2837).
+
+def effective_size(spec: KubeObject) -> dict[str, int]:
+    """What the VM must have: as `effective_requests`, but with each container's limit where it has one."""
+    return _effective(spec, ("limits", "requests"))
+
+
+def _effective(spec: KubeObject, kinds: tuple[str, str]) -> dict[str, int]:
+    """The larger of what runs together in the end and what each init container needs while the sidecars before it run
+    (k8s.io/component-helpers/resource `PodRequests`, KEP-753); an amount of the Pod itself replaces that (KEP-2837).
+
+    A limit without a request is the request too (the API server writes that down; be sure).
     """
     counted = {}
     own = spec.get("resources") or {}
     for name, unit in (("cpu", quantity.millis), ("memory", quantity.whole)):
-        running = sum(unit(_request(container, name)) for container in spec.get("containers") or ())
+        running = sum(unit(_amount(container, name, kinds)) for container in spec.get("containers") or ())
         sidecars = peak = 0
         for container in spec.get("initContainers") or ():
-            wanted = unit(_request(container, name))
+            wanted = unit(_amount(container, name, kinds))
             if container.get("restartPolicy") == "Always":
                 sidecars += wanted
                 wanted = 0
             peak = max(peak, sidecars + wanted)
         total = max(running + sidecars, peak)
-        if _request({"resources": own}, name) != "0":
-            total = unit(_request({"resources": own}, name))
+        if _amount({"resources": own}, name, kinds) != "0":
+            total = unit(_amount({"resources": own}, name, kinds))
         counted[name] = total + unit((spec.get("overhead") or {}).get(name, "0"))
     return counted
 
@@ -211,27 +237,10 @@ def _check_resources(field: str, resources: KubeObject) -> None:
                 raise UnsupportedPod(f"{field}.{kind}[{name}]", f"pod VMs have no {name}")
 
 
-def _check_size(spec: KubeObject, vm_class: PodVMClass) -> None:
-    _check_resources("spec.resources", spec.get("resources") or {})
-    wanted = effective_requests(spec)
-    if wanted["cpu"] > vm_class.cpu_millis:
-        raise ExceedsVMClass(
-            "spec.containers[*].resources.requests.cpu",
-            f"the Pod requests {quantity.format_cpu(wanted['cpu'])} CPUs, "
-            f"a pod VM has {quantity.format_cpu(vm_class.cpu_millis)} to give",
-        )
-    if wanted["memory"] > vm_class.memory_bytes:
-        raise ExceedsVMClass(
-            "spec.containers[*].resources.requests.memory",
-            f"the Pod requests {quantity.format_memory(wanted['memory'])} of memory, "
-            f"a pod VM has {quantity.format_memory(vm_class.memory_bytes)} to give",
-        )
-
-
-def _request(container: Mapping[str, Any], name: str) -> str:
-    """A limit without a request is the request too (the API server writes that down; be sure)."""
+def _amount(container: Mapping[str, Any], name: str, kinds: tuple[str, str]) -> str:
     resources = container.get("resources") or {}
-    return str((resources.get("requests") or {}).get(name, (resources.get("limits") or {}).get(name, "0")))
+    first, second = (resources.get(kind) or {} for kind in kinds)
+    return str(first.get(name, second.get(name, "0")))
 
 
 def _hostname(metadata: KubeObject, spec: KubeObject) -> str:

@@ -7,7 +7,7 @@ before there is a guest (waiting, refused) and after there is one no more (lost,
 from datetime import datetime
 from typing import Any
 
-from provider.errors import ExceedsVMClass, UnsupportedPod
+from provider.errors import ExceedsVMClass, ProviderError, UnsupportedPod
 from provider.lifecycle import PodFacts
 from provider.node import timestamp
 
@@ -15,7 +15,7 @@ KubeObject = dict[str, Any]
 
 LOST = "VirtualMachineLost"
 TERMINAL = ("Succeeded", "Failed")
-REFUSALS = (UnsupportedPod.reason, ExceedsVMClass.reason)
+REFUSALS = (UnsupportedPod.reason, ExceedsVMClass.reason, "OutOfcpu", "OutOfmemory", "OutOfpods")
 CREATING = "ContainerCreating"
 INITIALIZING = "PodInitializing"
 
@@ -73,7 +73,7 @@ def waiting(pod: KubeObject, now: datetime, reason: str = "", message: str = "")
     return _patch(pod, status)
 
 
-def refused(pod: KubeObject, error: UnsupportedPod, now: datetime) -> KubeObject:
+def refused(pod: KubeObject, error: ProviderError, now: datetime) -> KubeObject:
     """Failed, as a kubelet's admission does it."""
     return _patch(
         pod,

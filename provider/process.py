@@ -2,9 +2,11 @@
 
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from provider.catalog import Catalog
 from provider.clock import Clock
+from provider.fence import Fence
 from provider.kube.client import KubeClient
 from provider.kube.operator_objects import OperatorObjects
 
@@ -18,6 +20,14 @@ class Process:
     cluster: str  # UID of the namespace kube-system
     tls: ssl.SSLContext  # of the kubelet API
     kubelet_port: int
+    kubelet_bind: str  # address that is listened on; empty: the Node's
     report_timeout: float  # seconds
     clock: Clock
     keep_signals: Callable[[], None]  # takes the process' signals back from kopf
+    catalog: Catalog
+    fence: Fence  # shut, but in what `under` returns
+
+    def under(self, fence: Fence) -> "Process":
+        """The same for one virtual node: whatever it writes, it writes only while the fence is open."""
+        client = self.client.fenced(fence)
+        return replace(self, client=client, objects=OperatorObjects(client, self.objects.namespace), fence=fence)

@@ -3,12 +3,18 @@
 What concerns one VCH is in its VirtualContainerHost, not here.
 """
 
+import contextlib
+import re
+import secrets
+import socket
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from provider.tenure import Terms
 
 
 class LogFormat(StrEnum):
@@ -21,6 +27,11 @@ class LogLevel(StrEnum):
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
+
+
+def _identity() -> str:
+    host = re.sub(r"[^a-z0-9-]", "-", socket.gethostname().lower())[:100].strip("-") or "replica"
+    return f"{host}-{secrets.token_hex(4)}"
 
 
 class Settings(BaseSettings):
@@ -36,6 +47,28 @@ class Settings(BaseSettings):
         None, description="PEM CA of client certificates (the API server's); without it only bearer tokens"
     )
     kubelet_port: int = Field(10250, ge=1, le=65535, description="port of the kubelet API")
+    kubelet_bind: str = Field(
+        "",
+        description="address that the kubelet API listens on, where spec.node.address is a Service's; "
+        "empty: spec.node.address. One address serves one VirtualContainerHost",
+    )
+    identity: str = Field(
+        default_factory=_identity,
+        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        max_length=200,
+        description="name of this process among the replicas, never used twice; default: host name and a random suffix",
+    )
+    lease_duration: int = Field(
+        15, ge=1, description="seconds after which a virtual node is taken over whose replica is silent"
+    )
+    lease_renew: float = Field(5.0, gt=0, description="seconds between renewals of what this replica holds")
+    lease_retry: float = Field(2.0, gt=0, description="seconds between looks at what others hold")
+    lease_margin: float = Field(
+        3.0,
+        gt=0,
+        validate_default=True,
+        description="seconds before the end of a Lease that was not renewed in which nothing is written",
+    )
     vchs: Annotated[frozenset[str], NoDecode] = Field(
         frozenset(), description="names of the VirtualContainerHosts to run, comma separated; none: all"
     )
@@ -45,6 +78,18 @@ class Settings(BaseSettings):
     metrics_address: str = Field("", description="host:port for Prometheus metrics; empty: none")
     log_format: LogFormat = Field(LogFormat.JSON, description="json or console")
     log_level: LogLevel = Field(LogLevel.INFO, description="debug, info, warning or error")
+
+    @property
+    def terms(self) -> Terms:
+        return Terms(self.lease_duration, self.lease_renew, self.lease_retry, self.lease_margin)
+
+    @field_validator("lease_margin")
+    @classmethod
+    def _leave_room(cls, margin: float, info: ValidationInfo) -> float:
+        """Raises ValueError, which pydantic tells as the field's."""
+        with contextlib.suppress(KeyError):  # another field is wrong, which is told already
+            Terms(info.data["lease_duration"], info.data["lease_renew"], info.data["lease_retry"], margin)
+        return margin
 
     @field_validator("vchs", mode="before")
     @classmethod

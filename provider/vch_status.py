@@ -9,10 +9,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from provider import errors
-from provider.node import NodeHealth, parse_time, timestamp
-from provider.podvm import Parent, PowerState, VCenterAbout
-from provider.vch import ConditionStatus, ConditionType
+from provider import errors, quantity
+from provider.api.conditions import ConditionStatus, ConditionType
+from provider.capacity import Resources
+from provider.node import NodeHealth, NodeOffer, parse_time, resource_list, timestamp
+from provider.parentvm import NO_FACTS, GuestFacts, Placement
+from provider.podvm import VCenterAbout
 
 KubeObject = dict[str, Any]
 
@@ -20,6 +22,7 @@ STAGES = (
     ConditionType.CREDENTIALS_VALID,
     ConditionType.VCENTER_AVAILABLE,
     ConditionType.PLACEMENT_RESOLVED,
+    ConditionType.IMAGE_READY,
     ConditionType.PARENTS_READY,
 )
 """In the order in which they are reached; while one is not True those after it cannot be known."""
@@ -42,13 +45,41 @@ _UNKNOWN = Condition(ConditionStatus.UNKNOWN, "Pending", "not looked at yet")
 
 
 @dataclass(frozen=True, slots=True)
+class Counts:
+    """Numbers, which change with every Pod."""
+
+    capacity: Resources | None = None
+    allocatable: Resources | None = None
+    pods: int = 0
+    standby_ready: int = 0
+    standby_hits: int = 0
+    standby_misses: int = 0
+    guest: GuestFacts = NO_FACTS
+
+
+@dataclass(frozen=True, slots=True)
+class ParentCounts:
+    """Parents: how many are wanted on usable hosts, how many can be cloned, and what is said of the others."""
+
+    desired: int = 0
+    ready: int = 0
+    missing: tuple[str, ...] = ()  # for each image and class of which no parent is ready
+    failure: errors.ProviderError | None = None
+    on_demand: bool = False
+    classes_missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class VCHStatus:
     """What a VCH's status says."""
 
     conditions: Mapping[ConditionType, Condition] = field(default_factory=dict)
     about: VCenterAbout | None = None
-    parents_ready: int = 0
-    first_ready: datetime | None = None  # since then there may be pod VMs
+    placed: Placement | None = None
+    counts: Counts = Counts()
+    parents: ParentCounts = ParentCounts()
+    first_ready: datetime | None = None  # since then there may be VMs of ours
+    end: tuple[str, str] | None = None  # the VCH is deleted: reason and message
 
     @classmethod
     def of_object(cls, status: KubeObject) -> "VCHStatus":
@@ -65,7 +96,19 @@ class VCHStatus:
             if each["type"] in known
         }
         first = status.get("firstReadyTime")
-        return cls(conditions=found, first_ready=parse_time(first) if first else None)
+        parents, standby = status.get("parents") or {}, status.get("standby") or {}
+        return cls(
+            conditions=found,
+            first_ready=parse_time(first) if first else None,
+            counts=Counts(
+                capacity=_resources(status.get("capacity")),
+                allocatable=_resources(status.get("allocatable")),
+                pods=int(status.get("pods") or 0),
+                standby_hits=int(standby.get("hits") or 0),
+                standby_misses=int(standby.get("misses") or 0),
+            ),
+            parents=ParentCounts(int(parents.get("desired") or 0), int(parents.get("ready") or 0)),
+        )
 
     def get(self, kind: ConditionType) -> Condition:
         return self.conditions.get(kind, _UNKNOWN)
@@ -91,24 +134,66 @@ class VCHStatus:
                 status = status.reached(earlier, "Accepted", f"{kind.value} was reached", now)
         return status.failed(kind, error, now)
 
-    def parent_seen(self, parent: Parent | None, now: datetime) -> "VCHStatus":
-        """What the watch shows of the parent VM."""
+    def counted(
+        self, counts: Counts, parents: ParentCounts, image_error: errors.ProviderError | None, now: datetime
+    ) -> "VCHStatus":
+        """What the connection's parts have found: images, parents, numbers."""
+        status = replace(self, counts=counts, parents=parents)
+        if self.get(ConditionType.PLACEMENT_RESOLVED).status is not ConditionStatus.TRUE:
+            return status
+        if image_error is not None:
+            status = status._with(
+                ConditionType.IMAGE_READY, ConditionStatus.FALSE, image_error.reason, str(image_error), now
+            )
+        else:
+            status = status.reached(ConditionType.IMAGE_READY, "ImagesFound", "all images of the VCH are found", now)
+        return status._parents_counted(parents, now)
+
+    def _parents_counted(self, parents: ParentCounts, now: datetime) -> "VCHStatus":
         kind = ConditionType.PARENTS_READY
-        if parent is not None and parent.frozen:
-            status = replace(self, parents_ready=1, first_ready=self.first_ready or now)
-            return status.reached(kind, "ParentFrozen", f"{parent.name} is frozen and can be cloned", now)
-        return replace(self, parents_ready=0).failed(kind, parent_error(parent), now)
+        if parents.classes_missing:
+            error = errors.InvalidSpec(
+                "spec.template.classes", f"there is no PodVMClass {', '.join(parents.classes_missing)}"
+            )
+            return self.failed(kind, error, now)
+        if parents.on_demand and not parents.desired:
+            return self.reached(kind, "MadeOnDemand", "parents are made when a Pod needs one", now)
+        told = f"{parents.ready} of {parents.desired} parents can be cloned"
+        if parents.missing or not parents.ready:
+            reason = parents.failure.reason if parents.failure else "ParentsProvisioning"
+            message = "; ".join((told, *parents.missing))
+            return self._with(kind, ConditionStatus.FALSE, reason, message, now)
+        return self.reached(kind, "ParentsReady", told, now)
+
+    def resolved(self, placed: Placement, now: datetime) -> "VCHStatus":
+        """From now on there may be VMs of ours."""
+        return replace(self, placed=placed, first_ready=self.first_ready or now)
+
+    def ending(self, refused: bool, pods: int) -> "VCHStatus":
+        """The VCH is being deleted, and what that waits for."""
+        if refused and pods:
+            message = f"spec.deletionPolicy is Refuse and there are {pods} Pods: delete them, or set it to Drain"
+            return replace(self, end=("DeletionRefused", message))
+        return replace(self, end=("Draining", f"the VCH is deleted; {pods} Pods are left"))
 
     def of_vcenter(self, about: VCenterAbout) -> "VCHStatus":
         return replace(self, about=about)
 
     def health(self) -> NodeHealth:
-        """What the Node says: Pods can be started when all stages are reached."""
-        for kind in STAGES:
+        """What the Node says: Pods can be started when vCenter is there and some parent can be cloned, or made."""
+        if self.parents.ready or self.parents.on_demand:
+            stages = STAGES[: STAGES.index(ConditionType.IMAGE_READY)]
+        else:
+            stages = STAGES
+        for kind in stages:
             found = self.get(kind)
             if found.status is not ConditionStatus.TRUE:
                 return NodeHealth(False, found.reason, f"{kind.value}: {found.message}")
         return NodeHealth(True, "VCHReady", "Pods can be started")
+
+    def offered(self) -> NodeOffer:
+        """What the Node shows of capacity and guests."""
+        return NodeOffer(self.counts.capacity, self.counts.allocatable, self.counts.guest)
 
     def object(self, generation: int, node: str) -> KubeObject:
         """The status sub-resource. `with_ready` comes before."""
@@ -116,17 +201,30 @@ class VCHStatus:
         status: KubeObject = {
             "observedGeneration": generation,
             "node": node,
-            "parents": {"ready": self.parents_ready},
+            "pods": self.counts.pods,
+            "parents": {"desired": self.parents.desired, "ready": self.parents.ready},
+            "standby": {
+                "ready": self.counts.standby_ready,
+                "hits": self.counts.standby_hits,
+                "misses": self.counts.standby_misses,
+            },
             "conditions": [_object(kind, condition, generation) for kind, condition in conditions.items()],
         }
         if self.first_ready is not None:
             status["firstReadyTime"] = timestamp(self.first_ready)
+        for name, found in (("capacity", self.counts.capacity), ("allocatable", self.counts.allocatable)):
+            if found is not None:
+                status[name] = {**resource_list(found), "pods": found.pods}
+        if self.placed is not None:
+            status["resolved"] = _resolved(self.placed)
         if self.about is not None:
             status["vCenter"] = {"version": self.about.version, "instanceUUID": self.about.instance_uuid}
         return status
 
     def with_ready(self, now: datetime) -> "VCHStatus":
         """`Ready` brought up to date; its transition is dated now."""
+        if self.end is not None:
+            return self._with(ConditionType.READY, ConditionStatus.FALSE, *self.end, now)
         for kind in _ALL:
             found = self.get(kind)
             if found.status is not ConditionStatus.TRUE:
@@ -154,13 +252,23 @@ def blame(error: errors.ProviderError) -> ConditionType:
             return ConditionType.VCENTER_AVAILABLE
 
 
-def parent_error(parent: Parent | None) -> errors.ProviderError:
-    """Why Pods cannot be cloned from the parent as it is."""
-    if parent is None:
-        return errors.ParentNotFound("spec.placement.parent: the parent VM is gone; make it again under its name")
-    if parent.power_state is not PowerState.ON:
-        return errors.ParentNotFrozen(f"{parent.name} is {parent.power_state.value}: power it on, it freezes itself")
-    return errors.ParentNotFrozen(f"{parent.name} has not reached its freeze point yet")
+def _resources(stored: KubeObject | None) -> Resources | None:
+    if not stored:
+        return None
+    return Resources(
+        quantity.millis(stored.get("cpu", "0")), quantity.whole(stored.get("memory", "0")), int(stored.get("pods", 0))
+    )
+
+
+def _resolved(placed: Placement) -> KubeObject:
+    return {
+        "datacenter": placed.datacenter,
+        "computeCluster": placed.compute_cluster,
+        "resourcePool": placed.resource_pool,
+        "folder": placed.folder,
+        "datastore": placed.datastore,
+        "hosts": sorted(placed.hosts),
+    }
 
 
 def _object(kind: ConditionType, condition: Condition, generation: int) -> KubeObject:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 import structlog
 
 from provider import errors
+from provider.api.conditions import ConditionType
+from provider.api.vch import DeletionPolicy, VirtualContainerHostSpec
 from provider.backoff import Backoff
 from provider.guest_directory import ControllersGuests
 from provider.kube.client import KubeObject
@@ -23,7 +25,6 @@ from provider.kubelet.server import KubeletServer
 from provider.node_controller import NodeController
 from provider.node_engine import NodeEngine
 from provider.process import Process
-from provider.vch import ConditionType, VirtualContainerHostSpec
 from provider.vch_status import VCHStatus, blame
 
 _LONGEST_RETRY = 30.0
@@ -31,7 +32,7 @@ _DRAIN_LOOK = 2.0
 
 
 class VirtualNode:
-    """Runs one VCH. `vch` is the object as the API server has it."""
+    """Runs one VCH. `vch` is the object as the API server has it, `process` is under the fence of its Lease."""
 
     def __init__(self, process: Process, vch: KubeObject) -> None:
         self.name: str = vch["metadata"]["name"]
@@ -42,6 +43,7 @@ class VirtualNode:
         self._status = VCHStatus.of_object(vch.get("status") or {})
         self._status_changed = asyncio.Event()
         self._engine: NodeEngine | None = None
+        self._retiring = False
         self._node = NodeController(
             self.name,
             self._spec,
@@ -54,6 +56,7 @@ class VirtualNode:
 
     async def run(self) -> None:
         """Until cancelled; Pods, VMs and the Node stay as they are then."""
+        await self._hold_vch()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._node.run(), name=f"heartbeat of {self.name}")
             group.create_task(self._serve_kubelet_api(), name=f"kubelet API of {self.name}")
@@ -61,27 +64,54 @@ class VirtualNode:
             group.create_task(self._keep_status(), name=f"status of {self.name}")
 
     async def drain(self) -> None:
-        """The end of the virtual node: its Pods end with their grace, then the Node goes."""
-        self._log.info("draining the virtual node")
+        """Before the end of the virtual node, as `spec.deletionPolicy` says.
+
+        Drain: its Pods end with their grace; Refuse: they are waited for; then parents and standby clones go. Orphan:
+        everything stays in vCenter as it is. Returns when that is done.
+        """
+        policy = self._spec.deletion_policy
+        self._log.info("the VirtualContainerHost is deleted", policy=policy.value)
+        if policy is DeletionPolicy.ORPHAN:
+            return
         await self._node.cordon()
         pods = PodWrites(self._process.client)
         while True:
             listed = await self._process.objects.list_pods(self.name)
-            for uid, (namespace, name) in listed.items():
-                with contextlib.suppress(errors.KubeNotFound, errors.KubeConflict):
-                    await pods.delete_pod(namespace, name, uid, None)
+            if policy is DeletionPolicy.DRAIN:
+                for uid, (namespace, name) in listed.items():
+                    with contextlib.suppress(errors.KubeNotFound, errors.KubeConflict):
+                        await pods.delete_pod(namespace, name, uid, None)
+            self._become(self._status.ending(policy is DeletionPolicy.REFUSE, len(listed)))
             if not listed and self._without_vms():
                 break
             await asyncio.sleep(_DRAIN_LOOK)
+
+    async def remove(self) -> None:
+        """The end, after `drain`, when nothing would make the Node anew: it goes, and so may the VCH."""
         await self._node.remove()
+        await self._process.objects.let_vch_go(self.name, self._vch["metadata"]["uid"])
         self._log.info("virtual node removed")
 
+    async def _hold_vch(self) -> None:
+        """The finalizer comes before anything that would be left behind without it."""
+        backoff = Backoff()
+        while True:
+            try:
+                return await self._process.objects.hold_vch(self.name, self._vch["metadata"]["uid"])
+            except errors.KubeError as error:
+                self._log.warning("no finalizer yet", reason=error.reason, error=str(error))
+                await asyncio.sleep(min(backoff.failed(error, 0.0), _LONGEST_RETRY))
+
     def _without_vms(self) -> bool:
-        """vCenter shows none, or there cannot be any, since nothing could be cloned yet. A vCenter that does not answer
+        """vCenter shows none, or there cannot be any, since no name was ever resolved. A vCenter that does not answer
         is waited for: VMs that nobody knows of any more would run on for ever."""
         if self._status.first_ready is None:
             return True
-        return self._engine is not None and self._engine.empty()
+        if self._engine is None or self._engine.pods() != 0:
+            return False
+        self._retiring = True
+        self._engine.retire()
+        return self._engine.empty()
 
     # What the status is made of.
 
@@ -89,7 +119,7 @@ class VirtualNode:
         status = status.with_ready(self._process.clock.now())
         if status != self._status:
             self._status = status
-            self._node.report(status.health())
+            self._node.report(status.health(), status.offered())
             self._status_changed.set()
 
     def _node_written(self, error: errors.KubeError | None) -> None:
@@ -124,6 +154,8 @@ class VirtualNode:
         while True:
             engine = NodeEngine(self._process, self._vch, self._spec, self._guests, self._status_seen)
             self._engine = engine
+            if self._retiring:
+                engine.retire()
             began = clock.monotonic()
             try:
                 await engine.run()
@@ -146,7 +178,8 @@ class VirtualNode:
 
     async def _serve_kubelet_api(self) -> None:
         kind = ConditionType.KUBELET_SERVING
-        address, port = self._spec.node.address, self._process.kubelet_port
+        address, port = self._process.kubelet_bind or self._spec.node.address, self._process.kubelet_port
+        setting = "VCH_KUBELET_BIND" if self._process.kubelet_bind else "spec.node.address"
         clock = self._process.clock
         while True:
             reviews = Reviews(self._process.client)
@@ -168,7 +201,7 @@ class VirtualNode:
                 await serving
             except OSError as error:
                 failure = errors.AddressNotServed(
-                    f"spec.node.address: cannot listen on {address}:{port}: {error.strerror or error}"
+                    f"{setting}: cannot listen on {address}:{port}: {error.strerror or error}"
                 )
                 self._log.warning("kubelet API is not served", reason=failure.reason, error=str(failure))
                 self._become(self._status.failed(kind, failure, clock.now()))

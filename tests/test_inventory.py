@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provider.pod_controller.inventory import Inventory
-from provider.podvm import Appeared, InventoryEvent, Lost, ParentChanged, PodVM, PowerState, Synced, Vanished
-from tests.builders import UID, make_identity, make_parent, make_vm
+from provider.podvm import Appeared, InventoryEvent, Lost, PodVM, PowerState, Synced, Vanished
+from tests.builders import UID, make_identity, make_vm
 
 OTHER = "f" + UID[1:]
 
@@ -60,7 +60,6 @@ def test_a_vm_is_as_it_is_since_its_power_state_changed() -> None:
 def test_each_event_names_the_pods_that_it_concerns() -> None:
     inventory = Inventory("c", "v")
     assert set(inventory.apply(Appeared(make_vm()), 0.0)) == {UID}
-    assert set(inventory.apply(ParentChanged(make_parent()), 0.0)) == {UID}
     assert set(inventory.apply(Synced(), 0.0)) == {UID}
     assert set(inventory.apply(Lost(OSError()), 0.0)) == set()
     assert set(inventory.apply(Vanished(UID, "vm-1"), 0.0)) == {UID}
@@ -148,14 +147,6 @@ def test_a_vm_whose_marks_are_changed_is_the_new_pods_and_not_the_old_ones() -> 
     assert (inventory.vms(), inventory.addresses(), list(inventory.uids())) == ([], set(), [])
 
 
-def test_the_parent_is_what_was_told_last() -> None:
-    inventory = make_inventory()
-    inventory.apply(ParentChanged(make_parent()), 0.0)
-    assert inventory.parent == make_parent()
-    inventory.apply(ParentChanged(None), 0.0)
-    assert inventory.parent is None
-
-
 def _events() -> st.SearchStrategy[InventoryEvent | str]:
     vms: list[Any] = [
         make_vm(moref, uid=uid, power_state=state, identity=make_identity(uid=uid, cluster=cluster))
@@ -186,3 +177,25 @@ def test_whatever_happens_the_ways_to_look_at_it_agree(events: list[InventoryEve
         assert not by_uid & doubles
         namesakes = {vm.moref for vm in inventory.running_namesakes("default", "web", "")}
         assert namesakes == {vm.moref for vm in inventory.vms() if vm.power_state is not PowerState.OFF}
+
+
+def test_a_standby_clone_is_ours_without_being_a_pods_until_it_is_bound() -> None:
+    inventory = make_inventory()
+    waiting = make_vm("vm-5", uid="", name="", address="10.0.0.9")
+    assert inventory.apply(Appeared(waiting), 1.0) == ()
+    assert [seen.vm for seen in inventory.standbys()] == [waiting]
+    assert inventory.vms() == []
+    assert inventory.addresses() == {"10.0.0.9"}
+    bound = make_vm("vm-5", address="10.0.0.9")
+    assert inventory.apply(Appeared(bound), 2.0) == (UID,)
+    assert inventory.standbys() == []
+    assert inventory.vms() == [bound]
+
+
+def test_a_standby_clone_that_went_unseen_is_forgotten() -> None:
+    inventory = make_inventory()
+    inventory.apply(Appeared(make_vm("vm-5", uid="")), 1.0)
+    inventory.apply(Lost(OSError()), 2.0)
+    inventory.apply(Synced(), 3.0)
+    assert inventory.standbys() == []
+    assert len(inventory) == 0

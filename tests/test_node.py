@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from provider import node
-from provider.node import Conditions, NodeHealth
-from tests.builders import make_spec
+from provider.capacity import Resources
+from provider.node import Conditions, NodeHealth, NodeOffer
+from provider.parentvm import GuestFacts, PreloadedImage
+from tests.builders import GIB, make_spec
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=5)
@@ -44,19 +46,35 @@ def test_taints_are_set_at_creation_only() -> None:
     metadata = node.node_metadata("vch", spec)
     assert "spec" not in metadata
     assert metadata["metadata"]["annotations"] == {"a": "b"}
-    assert set(node.node_status("vch", spec, [], 10250)) == {"apiVersion", "kind", "metadata", "status"}
+    assert set(node.node_status("vch", spec, [], 10250, NodeOffer())) == {"apiVersion", "kind", "metadata", "status"}
 
 
 def test_the_status_says_where_the_kubelet_api_is_and_how_much_there_is() -> None:
-    spec = make_spec(capacity={"cpu": "8", "memory": "16Gi", "pods": 20})
-    status = node.node_status("vch", spec, [], 10250)["status"]
-    assert status["capacity"] == status["allocatable"] == {"cpu": "8", "memory": "16Gi", "pods": "20"}
+    offer = NodeOffer(Resources(8000, 16 * GIB, 20), Resources(7500, 15 * GIB, 20))
+    status = node.node_status("vch", make_spec(), [], 10250, offer)["status"]
+    assert status["capacity"] == {"cpu": "8", "memory": "16777216Ki", "pods": "20"}
+    assert status["allocatable"] == {"cpu": "7500m", "memory": "15728640Ki", "pods": "20"}
     assert {each["type"]: each["address"] for each in status["addresses"]} == {
         "InternalIP": "192.0.2.10",
         "Hostname": "vch",
     }
     assert status["daemonEndpoints"] == {"kubeletEndpoint": {"Port": 10250}}
     assert status["nodeInfo"]["kubeletVersion"].startswith("v1.")
+
+
+def test_what_is_not_known_yet_stays_as_it_is() -> None:
+    offer = NodeOffer(Resources(8000, GIB, 20), Resources(8000, GIB, 20), GuestFacts(os_image="Photon"))
+    known = node.node_status("vch", make_spec(), [], 10250, offer)
+    assert node.node_status("vch", make_spec(), [], 10250, NodeOffer(), known) == known
+    nothing = node.node_status("vch", make_spec(), [], 10250, NodeOffer())["status"]
+    assert nothing["allocatable"] == {"cpu": "0", "memory": "0Ki", "pods": "0"}
+
+
+def test_the_images_of_the_parents_are_listed_the_largest_first() -> None:
+    facts = GuestFacts(images=tuple(PreloadedImage((f"app:{number}",), number) for number in range(60)))
+    listed = node.images(facts)
+    assert len(listed) == 50, "as many as a kubelet tells"
+    assert listed[0] == {"names": ["app:59"], "sizeBytes": 59}
 
 
 def test_without_vcenter_new_pods_are_kept_away_and_running_ones_are_left_alone() -> None:

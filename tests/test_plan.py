@@ -5,7 +5,7 @@ from kubernetes.client import V1PodSpec
 
 from provider import plan
 from provider.errors import ExceedsVMClass, UnsupportedPod
-from tests.builders import GIB, UID, make_class, make_container, make_pod
+from tests.builders import GIB, UID, make_container, make_offer, make_pod
 
 MIB = 2**20
 
@@ -15,7 +15,7 @@ def resources(**requests: str) -> dict:
 
 
 def test_a_pod_becomes_a_vm_that_is_named_after_it() -> None:
-    planned = plan.plan_pod(make_pod("web"), make_class())
+    planned = plan.plan_pod(make_pod("web"), make_offer())
     assert planned.vm_name == "web-0a1b2c3d11"
     assert planned.hostname == "web"
     assert planned.uid == UID
@@ -43,7 +43,7 @@ def test_two_pods_of_one_name_have_vms_of_two_names() -> None:
     ],
 )
 def test_a_vm_is_called_as_a_kubelet_calls_the_pod(spec: dict, hostname: str) -> None:
-    assert plan.plan_pod(make_pod("web", **spec), make_class()).hostname == hostname
+    assert plan.plan_pod(make_pod("web", **spec), make_offer()).hostname == hostname
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_vm_is_called_as_a_kubelet_calls_the_pod(spec: dict, hostname: str) ->
 )
 def test_what_no_pod_vm_can_honour_is_refused_by_its_field(field: str, spec: dict) -> None:
     with pytest.raises(UnsupportedPod) as refused:
-        plan.plan_pod(make_pod(**spec), make_class())
+        plan.plan_pod(make_pod(**spec), make_offer())
     assert refused.value.field == field
     assert field in str(refused.value)
     assert refused.value.retry_after is None
@@ -121,37 +121,37 @@ def test_what_no_pod_vm_can_honour_is_refused_by_its_field(field: str, spec: dic
     ],
 )
 def test_what_the_guest_can_do_is_let_through(spec: dict) -> None:
-    plan.plan_pod(make_pod(**spec), make_class())
+    plan.plan_pod(make_pod(**spec), make_offer())
 
 
 @pytest.mark.parametrize("kind", sorted(plan.GUEST_VOLUMES - {"projected"}))
 def test_volumes_made_of_what_is_fed_are_let_through(kind: str) -> None:
-    plan.plan_pod(make_pod(volumes=[{"name": "v", kind: {}}]), make_class())
+    plan.plan_pod(make_pod(volumes=[{"name": "v", kind: {}}]), make_offer())
 
 
 @pytest.mark.parametrize("path", [*plan.GUEST_PATHS, *(f"{path}/below" for path in plan.GUEST_PATHS)])
 def test_paths_of_the_vm_itself_are_let_through(path: str) -> None:
-    plan.plan_pod(make_pod(volumes=[{"name": "v", "hostPath": {"path": path}}]), make_class())
+    plan.plan_pod(make_pod(volumes=[{"name": "v", "hostPath": {"path": path}}]), make_offer())
 
 
 def test_a_daemon_set_that_tolerates_everything_is_refused_with_the_remedy() -> None:
     pod = make_pod(tolerations=[{"operator": "Exists"}])
     pod["metadata"]["ownerReferences"] = [{"kind": "DaemonSet"}]
     with pytest.raises(UnsupportedPod, match="affinity"):
-        plan.plan_pod(pod, make_class())
+        plan.plan_pod(pod, make_offer())
     pod["spec"]["tolerations"] = [{"operator": "Exists", "key": "virtual-kubelet.io/provider"}]
-    plan.plan_pod(pod, make_class())
+    plan.plan_pod(pod, make_offer())
 
 
 @pytest.mark.parametrize(("name", "amount"), [("cpu", "2001m"), ("memory", "1025Mi")])
 def test_more_than_the_class_has_is_refused(name: str, amount: str) -> None:
     with pytest.raises(ExceedsVMClass, match=name) as refused:
-        plan.plan_pod(make_pod(containers=[resources(**{name: amount})]), make_class())
+        plan.plan_pod(make_pod(containers=[resources(**{name: amount})]), make_offer())
     assert refused.value.reason == "ExceedsVMClass"
 
 
 def test_exactly_what_the_class_has_fits() -> None:
-    plan.plan_pod(make_pod(containers=[resources(cpu="2", memory="1Gi")]), make_class())
+    plan.plan_pod(make_pod(containers=[resources(cpu="2", memory="1Gi")]), make_offer())
 
 
 def test_requests_are_counted_as_the_scheduler_counts_them() -> None:

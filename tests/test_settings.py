@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from provider import cli
 from provider.settings import Settings
+from provider.tenure import Terms
 
 CERTIFICATES = ["--kubelet-certificate", "/c.pem", "--kubelet-key", "/k.pem"]
 
@@ -68,3 +69,28 @@ def test_an_unknown_flag_ends_the_program() -> None:
     with pytest.raises(SystemExit) as ended:
         cli.parse([*CERTIFICATES, "--nonsense", "1"])
     assert ended.value.code == cli.USAGE
+
+
+def test_each_process_has_a_name_of_its_own() -> None:
+    names = {cli.parse(CERTIFICATES).identity for _ in range(3)}
+    assert len(names) == 3
+    assert cli.parse([*CERTIFICATES, "--identity", "replica-1"]).identity == "replica-1"
+
+
+def test_the_terms_of_leases_are_those_of_the_contract() -> None:
+    assert cli.parse(CERTIFICATES).terms == Terms(duration=15, renew=5.0, retry=2.0, margin=3.0)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "words"),
+    [
+        ("--identity", "Not A Name", "--identity"),
+        ("--lease-duration", "0", "--lease-duration"),
+        ("--lease-renew", "13", "--lease-margin"),
+        ("--lease-duration", "10", "one slow answer ends a tenure"),
+    ],
+)
+def test_terms_that_cannot_work_are_named(flag: str, value: str, words: str) -> None:
+    with pytest.raises(ValidationError) as wrong:
+        cli.parse([*CERTIFICATES, flag, value])
+    assert words in cli.explain(wrong.value)

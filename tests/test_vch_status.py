@@ -1,13 +1,15 @@
 """A VCH's conditions: they come true one after the other, and name what is missing."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from provider import errors
-from provider.podvm import Parent, PowerState
-from provider.vch import ConditionStatus, ConditionType
-from provider.vch_status import STAGES, VCHStatus, blame
+from provider.api.conditions import ConditionStatus, ConditionType
+from provider.capacity import Resources
+from provider.parentvm import Placement
+from provider.vch_status import STAGES, Counts, ParentCounts, VCHStatus, blame
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=5)
@@ -67,18 +69,64 @@ def test_an_error_is_blamed_on_the_condition_that_it_concerns(error: errors.Prov
     assert (condition.status, condition.reason) == (ConditionStatus.FALSE, error.reason)
 
 
-def test_a_parent_is_ready_when_it_is_frozen_and_on() -> None:
-    frozen = Parent("vm-1", "parent", PowerState.ON, frozen=True, cpus=2, memory_mib=1024)
-    thawed = Parent("vm-1", "parent", PowerState.OFF, frozen=False, cpus=2, memory_mib=1024)
+def counted(status: VCHStatus, **parents: Any) -> VCHStatus:
+    return status.counted(Counts(), ParentCounts(**parents), None, LATER)
+
+
+def test_parents_are_ready_when_each_kind_of_pod_has_one() -> None:
     kind = ConditionType.PARENTS_READY
-    assert VCHStatus().parent_seen(frozen, NOW).get(kind).status is ConditionStatus.TRUE
-    assert VCHStatus().parent_seen(thawed, NOW).get(kind).reason == "ParentNotFrozen"
-    assert VCHStatus().parent_seen(None, NOW).get(kind).reason == "ParentNotFound"
+    ready = counted(make_ready(), desired=3, ready=2).get(kind)
+    assert (ready.status, ready.message) == (ConditionStatus.TRUE, "2 of 3 parents can be cloned")
+    lacking = counted(make_ready(), desired=3, ready=2, missing=("no parent of class large: it is being made",))
+    assert lacking.get(kind).reason == "ParentsProvisioning"
+    assert "class large" in lacking.get(kind).message
+    assert lacking.health().can_clone, "Pods of the other classes can be started"
+    assert not counted(make_ready(), desired=3).health().can_clone
+
+
+def test_a_parent_that_failed_gives_the_reason() -> None:
+    failed = counted(make_ready(), desired=1, missing=("it failed",), failure=errors.ParentFailed("no image"))
+    assert failed.get(ConditionType.PARENTS_READY).reason == "ParentFailed"
+
+
+def test_without_prewarming_pods_can_be_started_before_there_is_a_parent() -> None:
+    status = counted(make_ready(), on_demand=True)
+    assert status.get(ConditionType.PARENTS_READY).reason == "MadeOnDemand"
+    assert status.health().can_clone
+
+
+def test_a_class_that_is_not_there_is_named() -> None:
+    message = counted(make_ready(), classes_missing=("huge",)).get(ConditionType.PARENTS_READY).message
+    assert message == "spec.template.classes: there is no PodVMClass huge"
+
+
+def test_an_image_that_is_not_there_keeps_parents_that_are() -> None:
+    status = make_ready().counted(Counts(), ParentCounts(1, 1), errors.TemplateNotFound("there are: a, b"), LATER)
+    assert status.get(ConditionType.IMAGE_READY).reason == "TemplateNotFound"
+    assert status.get(ConditionType.PARENTS_READY).status is ConditionStatus.TRUE
+    assert status.health().can_clone
 
 
 def test_since_when_there_may_be_vms_outlives_a_restart() -> None:
-    frozen = Parent("vm-1", "parent", PowerState.ON, frozen=True, cpus=2, memory_mib=1024)
-    status = make_ready().parent_seen(frozen, NOW).parent_seen(None, LATER).parent_seen(frozen, LATER)
-    assert status.first_ready == NOW
-    assert VCHStatus.of_object(status.object(generation=1, node="vch")).first_ready == NOW
+    placed = Placement("dc", "cluster", "pool", "folder", ("host-2", "host-1"))
+    status = make_ready().resolved(placed, NOW).resolved(placed, LATER)
+    stored = status.object(generation=1, node="vch")
+    assert stored["resolved"]["hosts"] == ["host-1", "host-2"]
+    assert VCHStatus.of_object(stored).first_ready == NOW
     assert VCHStatus.of_object({}).first_ready is None
+
+
+def test_what_is_offered_outlives_a_restart() -> None:
+    counts = Counts(capacity=Resources(4000, 2**30, 5), allocatable=Resources(3500, 2**29, 5))
+    stored = make_ready().counted(counts, ParentCounts(1, 1), None, NOW).object(generation=1, node="vch")
+    assert stored["allocatable"] == {"cpu": "3500m", "memory": "524288Ki", "pods": 5}
+    again = VCHStatus.of_object(stored)
+    assert again.offered().capacity == counts.capacity
+    assert again.health().can_clone
+
+
+def test_that_it_is_being_deleted_is_said_with_the_remedy() -> None:
+    refused = make_ready().ending(True, 3).with_ready(LATER).get(ConditionType.READY)
+    assert (refused.status, refused.reason) == (ConditionStatus.FALSE, "DeletionRefused")
+    assert "there are 3 Pods" in refused.message
+    assert make_ready().ending(False, 3).with_ready(LATER).get(ConditionType.READY).reason == "Draining"

@@ -49,15 +49,11 @@ def up(paths: Paths, *, guests: Sequence[str] = ("qemu",), vcenter: bool = True,
         _link(paths.bin / "govc", build.govc(paths))
         simulator = Simulator(paths, state, programs / "vch-simulator", images)
         simulator.up()
-        for guest in guests:
-            simulator.create_parent(HOSTS[guest].parent)
         if python is None:
-            _wait_frozen(simulator, guests)
             return Laboratory(paths, state, kube, simulator)
         running = Operator(paths, state, python)
         running.prepare()
         running.start(kube)
-        _wait_frozen(simulator, guests)
         for guest in guests:
             running.apply_host(HOSTS[guest], simulator)
         for guest in guests:
@@ -131,11 +127,6 @@ def _network(paths: Paths, state: State) -> None:
     offered = both if state.facts["cluster"] != "kind" else both[1:]
     argv = [sys.executable, "-m", "e2e.lab.forward", "--into", paths.namespace, "--ready", str(ready)]
     state.start("forward", [*argv, *map(str, offered)], env=venv.environment(paths), ready=ready.exists)
-
-
-def _wait_frozen(simulator: Simulator, guests: Sequence[str]) -> None:
-    for guest in guests:
-        simulator.wait_frozen(HOSTS[guest].parent)
 
 
 @contextlib.contextmanager

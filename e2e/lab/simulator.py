@@ -1,8 +1,7 @@
-"""The vCenter: the simulator with real guests, its parent VMs, and `govc` for people and for us.
+"""The vCenter: the simulator with real guests, its templates, and `govc` for people and for us.
 
 Everything here is said to the simulator as it would be said to a vCenter, through govc. Only `sim.guest`, which kind
-of guest a VM gets, is the simulator's own. Waiting for a parent to be frozen is a wait of the property collector, not
-a loop.
+of guest a VM gets, is the simulator's own. Parents are made of templates by the operator.
 """
 
 import json
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from e2e.lab import netns, progress
-from e2e.lab.errors import LabError, tail
+from e2e.lab.errors import LabError
 from e2e.lab.paths import Paths
 from e2e.lab.state import State
 
@@ -21,18 +20,16 @@ USER = "administrator"
 CONTROL = "127.0.0.1:8990"  # inside the namespace only: it can break things on purpose
 POOL = "/DC0/host/DC0_C0/Resources"
 FOLDER = "/DC0/vm"
-_FREEZE_SECONDS = 600  # a parent boots for minutes where there is no KVM and the machine is busy
+HOSTS = 1
+"""ESXi hosts, of a size that only exists here: guests share what the machine has."""
 
 
 @dataclass(frozen=True, slots=True)
-class Parent:
-    """A VM that boots once, is frozen, and is cloned from then on."""
+class Template:
+    """What parents are made of, and of which kind of guest they are."""
 
     name: str
     guest: str
-    node: str
-    cpus: int
-    memory_mb: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +74,7 @@ class Simulator:
                     *("--listen", self.address, "--control", CONTROL, "--state-dir", str(folder)),
                     *("--ready-file", str(self._ready_file), "--bridge", netns.BRIDGE),
                     *("--cgroups", self.paths.namespace),
+                    *("--hosts", str(HOSTS), "--host-cpus", "64", "--host-memory-mb", str(128 << 10)),
                     *("--user", USER, "--password", self.password),
                     *(part for guest, image in self.images.items() for part in (f"--{guest}-image", str(image))),
                 ],
@@ -85,32 +83,22 @@ class Simulator:
             )
         self._write_govc_env()
 
-    def create_parent(self, parent: Parent) -> None:
-        """Makes and starts a parent VM, and a folder for the clones; those that exist are kept."""
-        folder = f"{FOLDER}/{parent.node}"
-        if not self.govc("ls", folder.rpartition("/")[0]).count(folder):
-            self.govc("folder.create", folder)
-        if self.govc("find", FOLDER, "-type", "m", "-name", parent.name).strip():
+    def create_template(self, template: Template) -> None:
+        """A VM template of that kind of guest, unless it is there."""
+        if self.govc("find", FOLDER, "-type", "m", "-name", template.name).strip():
             return
         self.govc(
-            *("vm.create", "-on=false", "-g", "otherLinux64Guest", "-net", "VM Network"),
-            *("-c", str(parent.cpus), "-m", str(parent.memory_mb), "-pool", POOL, "-folder", FOLDER, parent.name),
+            *("vm.create", "-on=false", "-g", "otherLinux64Guest", "-net", "VM Network", "-c", "1", "-m", "512"),
+            *("-pool", POOL, "-folder", FOLDER, template.name),
         )
-        told = json.dumps({"node": parent.node, "freeze": True}, separators=(",", ":"))
-        self.govc(
-            "vm.change", "-vm", parent.name, "-e", f"sim.guest={parent.guest}", "-e", f"guestinfo.vch.parent={told}"
-        )
-        self.govc("vm.power", "-on", parent.name)
+        self.govc("vm.change", "-vm", template.name, "-e", f"sim.guest={template.guest}")
+        self.govc("vm.markastemplate", template.name)
 
-    def wait_frozen(self, parent: Parent) -> None:
-        """Returns when the parent is frozen: now it can be cloned."""
-        with progress.step(f"Waiting for {parent.name} to boot and freeze", quiet_under=1):
-            place = f"{FOLDER}/{parent.name}"
-            try:
-                self.govc("object.collect", place, "-runtime.instantCloneFrozen", "true", timeout=_FREEZE_SECONDS)
-            except subprocess.TimeoutExpired:
-                log = self.paths.logs / "simulator.log"
-                raise LabError(f"{parent.name} did not freeze within {_FREEZE_SECONDS} s:\n{tail(log)}") from None
+    def create_folder(self, name: str) -> None:
+        """A VM folder for a VCH, unless it is there."""
+        folder = f"{FOLDER}/{name}"
+        if not self.govc("ls", FOLDER).count(folder):
+            self.govc("folder.create", folder)
 
     def govc(self, *arguments: str, timeout: float = 60) -> str:
         """The output of govc, logged in to the simulator."""

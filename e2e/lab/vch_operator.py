@@ -13,28 +13,35 @@ from e2e.lab import kubectl, process, progress, simulator, venv
 from e2e.lab.cluster import Cluster, kubelet_serving
 from e2e.lab.paths import Paths
 from e2e.lab.process import Process
-from e2e.lab.simulator import Parent, Simulator
+from e2e.lab.simulator import Simulator, Template
 from e2e.lab.state import State
 
 NAMESPACE = "vch-system"
 _CREDENTIALS = "vcenter-credentials"
-_READY_SECONDS = 60
+_READY_SECONDS = 600  # a parent boots for minutes where there is no KVM and the machine is busy
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A VirtualContainerHost of the laboratory: a parent VM and a share of the bridge's addresses."""
+    """A VirtualContainerHost of the laboratory: one image, one class, and a share of the bridge's addresses."""
 
     name: str
     address: str
     guests: str
-    parent: Parent
+    template: Template
+    cpus: int
+    memory: str
+
+    @property
+    def image(self) -> str:
+        """Name of its PodVMImage; its PodVMClass has the same."""
+        return self.template.guest
 
 
 HOSTS = {
-    "qemu": Host("vch-qemu", "10.77.0.2", "10.77.0.16-10.77.0.110", Parent("parent-qemu", "qemu", "vch-qemu", 1, 512)),
+    "qemu": Host("vch-qemu", "10.77.0.2", "10.77.0.16-10.77.0.110", Template("template-qemu", "qemu"), 1, "512Mi"),
     "native": Host(
-        "vch-native", "10.77.0.3", "10.77.0.111-10.77.0.205", Parent("parent-native", "native", "vch-native", 2, 2048)
+        "vch-native", "10.77.0.3", "10.77.0.111-10.77.0.205", Template("template-native", "native"), 2, "2Gi"
     ),
 }
 """By the kind of guest: real VMs (`qemu`) are what the demonstration shows, `native` ones are for fast tests. The
@@ -51,15 +58,13 @@ class Operator:
 
     def prepare(self) -> None:
         """The CRDs and the operator's namespace."""
-        for crd in sorted((self.paths.checkout / "crds").glob("*.yaml")):
-            kubectl.run(self.paths, "apply", "--server-side", "--filename", str(crd))
-        kubectl.run(self.paths, "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+        install_crds(self.paths)
         kubectl.apply(self.paths, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
 
-    def start(self, cluster: Cluster) -> Process:
-        """Starts the operator if it does not run. It is ready when its VirtualContainerHosts are."""
+    def start(self, cluster: Cluster, replica: str = "operator", **settings: str) -> Process:
+        """Starts a replica of the operator if it does not run. It is ready when its VirtualContainerHosts are."""
         certificate, key = kubelet_serving(self.paths, tuple(host.address for host in HOSTS.values()))
-        settings = {
+        usual = {
             "VCH_KUBECONFIG": str(self.paths.kubeconfig),
             "VCH_NAMESPACE": NAMESPACE,
             "VCH_KUBELET_CERTIFICATE": str(certificate),
@@ -69,26 +74,28 @@ class Operator:
             "NO_COLOR": "1",
         }
         return self.state.start(
-            "operator",
+            replica,
             [str(self.python), "-m", "provider"],
             namespace=self.paths.namespace,
-            env={**venv.environment(self.paths), **settings},
+            env={**venv.environment(self.paths), **usual, **settings},
         )
 
-    def stop(self) -> bool:
+    def stop(self, replica: str = "operator") -> bool:
         """Ends it as a Deployment would. True if it went when it was asked to."""
-        return self.state.stop("operator", timeout=30)
+        return self.state.stop(replica, timeout=30)
 
-    def kill(self) -> None:
+    def kill(self, replica: str = "operator") -> None:
         """Ends it as a crash would."""
-        running = self.state.running("operator")
+        running = self.state.running(replica)
         if running:
             process.kill(running)
 
     def apply_host(self, host: Host, vcenter: Simulator) -> None:
-        """A VirtualContainerHost, and the Secret that it logs in with."""
+        """A VirtualContainerHost with what it refers to: template, folder, Secret, image and class."""
         login = {"username": simulator.USER, "password": vcenter.password}
-        kubectl.apply(self.paths, _secret(login), _virtual_container_host(host, vcenter))
+        vcenter.create_template(host.template)
+        vcenter.create_folder(host.name)
+        kubectl.apply(self.paths, _secret(login), *catalog(host), virtual_container_host(host, vcenter))
 
     def wait_ready(self, host: Host) -> None:
         with progress.step(f"Waiting for {host.name} to be ready", quiet_under=1):
@@ -106,6 +113,13 @@ class Operator:
             kubectl.run(self.paths, "delete", "virtualcontainerhosts", "--all", "--timeout=20s")
 
 
+def install_crds(paths: Paths) -> None:
+    """Returns when the API server serves the kinds."""
+    for crd in sorted((paths.checkout / "crds").glob("*.yaml")):
+        kubectl.run(paths, "apply", "--server-side", "--filename", str(crd))
+    kubectl.run(paths, "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+
+
 def _secret(login: dict[str, str]) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
@@ -116,24 +130,32 @@ def _secret(login: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _virtual_container_host(host: Host, vcenter: Simulator) -> dict[str, Any]:
-    return {
-        "apiVersion": "vch.dev/v1alpha1",
-        "kind": "VirtualContainerHost",
-        "metadata": {"name": host.name},
-        "spec": {
+def catalog(host: Host) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The PodVMImage and the PodVMClass of a laboratory's VCH."""
+    image = {"source": {"inventoryTemplate": host.template.name}}
+    size = {"cpus": host.cpus, "memory": host.memory, "overhead": {"memory": "192Mi"}}
+    return made("PodVMImage", host.image, image), made("PodVMClass", host.image, size)
+
+
+def virtual_container_host(host: Host, vcenter: Simulator) -> dict[str, Any]:
+    return made(
+        "VirtualContainerHost",
+        host.name,
+        {
             "vCenter": {
                 "server": vcenter.address,
                 "credentialsSecretRef": {"name": _CREDENTIALS},
                 "thumbprint": vcenter.thumbprint,
             },
-            "placement": {
-                "folder": f"{simulator.FOLDER}/{host.name}",
-                "resourcePool": simulator.POOL,
-                "parent": host.parent.name,
-            },
+            "placement": {"folder": f"{simulator.FOLDER}/{host.name}", "resourcePool": simulator.POOL},
             "network": {"ranges": [host.guests], "prefixLength": 24, "gateway": "10.77.0.1"},
-            "capacity": {"cpu": "32", "memory": "64Gi", "pods": 60},
+            "template": {"images": [host.image], "classes": [host.image]},
+            "limits": {"cpu": "32", "memory": "64Gi", "pods": 60},
             "node": {"address": host.address},
         },
-    }
+    )
+
+
+def made(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """An object of ours."""
+    return {"apiVersion": "vch.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}

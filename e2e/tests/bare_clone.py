@@ -22,6 +22,7 @@ from typing import TypeVar
 
 import trustme
 
+from e2e.lab.simulator import FOLDER
 from e2e.tests.kube import NeverHappened
 from e2e.tests.running_lab import RunningLab
 
@@ -129,7 +130,8 @@ def make(lab: RunningLab, provider: Provider, guest: str, name: str) -> BareClon
     asked = time.monotonic()
     lab.govc(
         *("vm.instantclone", "-vm", lab.parent(guest)),
-        *("-e", "guestinfo.vch.report=", "-e", f"guestinfo.vch.identity={json.dumps(identity)}", name),
+        *("-folder", FOLDER, "-e", "vch.parent=", "-e", "guestinfo.vch.parent=", "-e", "guestinfo.vch.report="),
+        *("-e", f"guestinfo.vch.identity={json.dumps(identity)}", name),
     )
     clone = BareClone(lab, provider, name, address, asked)
     clone.times["cloned"] = time.monotonic() - asked

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from e2e.lab import laboratory, netns, paths, progress
+from e2e.lab import laboratory, netns, paths, progress, vch_operator
 from e2e.lab.state import State
 from e2e.tests.figures import Figures
 from e2e.tests.kube import Kube
@@ -50,6 +50,22 @@ def lab(pytestconfig: pytest.Config, request: pytest.FixtureRequest) -> Iterator
         up = laboratory.up(place, guests=("native", "qemu"))
     with netns.entered(place.namespace):
         yield RunningLab(up)
+    if not was_up:
+        with _shown(pytestconfig):
+            laboratory.down(place, keep_logs=request.session.testsfailed > 0)
+
+
+@pytest.fixture(scope="session")
+def api(pytestconfig: pytest.Config, request: pytest.FixtureRequest) -> Iterator[Kube]:
+    """kubectl at an API server that knows our kinds; nothing else needs to be up, so it is there within seconds."""
+    place = paths.here()
+    state = State.load(place)
+    was_up = any(state.running(name) for name in state.processes)
+    if not was_up:
+        with _shown(pytestconfig):
+            laboratory.up(place, vcenter=False, operator=False)
+    vch_operator.install_crds(place)
+    yield Kube(place.bin / "kubectl", place.kubeconfig)
     if not was_up:
         with _shown(pytestconfig):
             laboratory.down(place, keep_logs=request.session.testsfailed > 0)

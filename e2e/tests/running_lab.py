@@ -7,9 +7,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from e2e.lab import kubectl
 from e2e.lab.laboratory import Laboratory
 from e2e.lab.process import Process
-from e2e.lab.simulator import Simulator
+from e2e.lab.simulator import FOLDER, Simulator
 from e2e.lab.vch_operator import HOSTS, Operator
 from e2e.tests.kube import Kube, NeverHappened
 
@@ -51,8 +52,12 @@ class RunningLab:
         return HOSTS[guest].name
 
     def parent(self, guest: str) -> str:
-        """The frozen parent VM of this kind of guest."""
-        return HOSTS[guest].parent.name
+        """The inventory path of a frozen parent VM of this kind of guest."""
+        found = kubectl.run(
+            *(self.laboratory.paths, "get", "parentvms", f"--selector=vch.dev/vch={self.node(guest)}"),
+            "--output=jsonpath={range .items[?(@.status.frozen==true)]}{.status.vmName}{'\\n'}{end}",
+        )
+        return f"{FOLDER}/{self.node(guest)}/{found.split()[0]}"
 
     def govc(self, *arguments: str) -> str:
         return self.simulator.govc(*arguments)

@@ -10,9 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.lab import vch_operator
-from e2e.lab.simulator import Parent
-from e2e.tests import bare_clone
+from e2e.tests import bare_clone, bare_parent
 from e2e.tests.builders import make_container, make_pod
 from e2e.tests.figures import Figures
 from e2e.tests.kube import Kube, running
@@ -26,11 +24,8 @@ WRITES = ("create", "update", "patch", "delete")
 @pytest.fixture(name="cold", scope="module")
 def _cold(lab: RunningLab, vms: VirtualMachines) -> Iterator[VM]:
     """A second parent, booted now: it is healthy when it freezes, and nothing shares its memory."""
-    like = vch_operator.HOSTS["qemu"].parent
-    parent = Parent(COLD, like.guest, like.node, like.cpus, like.memory_mb)
-    lab.simulator.create_parent(parent)
     try:
-        lab.simulator.wait_frozen(parent)
+        bare_parent.boot(lab, "qemu", COLD)
         yield named(vms, COLD)
     finally:
         lab.govc("vm.destroy", COLD)

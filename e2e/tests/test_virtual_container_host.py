@@ -16,7 +16,7 @@ SECRET = "spare-login"
 
 
 def make_host(lab: RunningLab, **spec: dict) -> KubeObject:
-    """A second VCH, which clones the native parent under addresses of its own."""
+    """A second VCH, with parents and addresses of its own."""
     host = HOSTS["native"]
     whole: dict = {
         "vCenter": {
@@ -27,10 +27,10 @@ def make_host(lab: RunningLab, **spec: dict) -> KubeObject:
         "placement": {
             "folder": f"{simulator.FOLDER}/{host.name}",
             "resourcePool": simulator.POOL,
-            "parent": host.parent.name,
         },
         "network": {"ranges": ["10.77.0.251-10.77.0.252"], "prefixLength": 24},
-        "capacity": {"cpu": "4", "memory": "8Gi", "pods": 4},
+        "template": {"images": [host.image], "classes": [host.image]},
+        "limits": {"cpu": "4", "memory": "8Gi", "pods": 4},
         "node": {"address": "127.0.0.9"},
     }
     for part, fields in spec.items():
@@ -74,7 +74,7 @@ def _admin(kube: Kube) -> Iterator[Kube]:
         ({"vCenter": {"thumbprint": "12:34"}}, "spec.vCenter.thumbprint"),
         ({"network": {"ranges": ["fe80::1"]}}, "first-last"),
         ({"network": {"ranges": []}}, "spec.network.ranges"),
-        ({"capacity": {"cpu": "many"}}, "spec.capacity.cpu"),
+        ({"limits": {"cpu": "many"}}, "spec.limits.cpu"),
     ],
 )
 def test_what_a_schema_can_tell_is_refused_at_once(admin: Kube, lab: RunningLab, spec: dict, words: str) -> None:
@@ -83,12 +83,12 @@ def test_what_a_schema_can_tell_is_refused_at_once(admin: Kube, lab: RunningLab,
 
 
 def test_each_thing_that_is_missing_is_named_until_all_is_there(admin: Kube, lab: RunningLab) -> None:
-    admin.apply(make_host(lab, placement={"parent": "nobody"}))
+    admin.apply(make_host(lab, template={"images": ["nobody"]}))
     assert "username and password" in until(admin, "CredentialsValid", "False", "SecretNotFound")
     log_in(admin, "wrong")
     until(admin, "CredentialsValid", "False", "InvalidLogin")
     log_in(admin, lab.simulator.password)
-    assert HOSTS["native"].parent.name in until(admin, "PlacementResolved", "False", "ParentNotFound")
+    assert HOSTS["native"].image in until(admin, "ImageReady", "False", "InvalidSpec"), "those that exist are named"
     admin.apply(make_host(lab, network={"ranges": ["10.77.0.251-10.77.0.252", "10.77.0.252"]}))
     assert "overlap" in until(admin, "PlacementResolved", "False", "InvalidSpec")
     admin.apply(make_host(lab))

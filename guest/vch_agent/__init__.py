@@ -5,6 +5,10 @@ One life, read top to bottom, is the order in which data flows::
     settings ─ files                       paths, ports, platform; whole-file writes
     guestinfo ─ identity                   what the hypervisor says (vmware-rpctool), parsed
     pki ─ kubeletconfig                    at boot: local CA, the kubelet's configuration
+    latch                                  what this machine has become, for good
+    parent ─ setup ─ references            what a parent is told to be, and what it reports
+      └─ plan: registries, trust           the steps to it, in their order
+      └─ preparation ─ system              done, by one seam: kernel, images, nic
     health                                 parent: is the kubelet warm enough to freeze?
     stillness                              the other services sleep through freeze and thaw
     thaw: entropy, clock, names, nic       after the freeze: become somebody else
@@ -15,6 +19,7 @@ One life, read top to bottom, is the order in which data flows::
     frames ─ relay ─ feed                  what the provider talks to: objects in, requests out
     provider_port ─ splice                 TLS, and bytes through to the kubelet's own API
     pod_vm                                 one clone: latched identity, refusal, the parts above together
+    parenthood                             prepare → warm → freeze; a fork does it again
     phases                                 parent → freeze → thaw → serve
 
 It is not a kubelet and takes no decision about a pod: the real kubelet does, beside it. Python's standard library only.

@@ -55,6 +55,7 @@ class APIServer:
         self._relay = relay
         self._own_events: deque[str] = deque(maxlen=_OWN_EVENTS)
         self.kubelet_version = ""
+        self.runtime_version = ""
         """As the kubelet writes it in its node's status."""
         self.version_changed: Callable[[str], None] = lambda _: None
         self.refused = False
@@ -91,7 +92,8 @@ class APIServer:
     async def _until_known(self, resource: Resource) -> None:
         """Empty is not unknown: no answer about the pod before the provider's (see `pod_objects`)."""
         try:
-            await asyncio.wait_for(self._objects.until_known(resource), _HOLD)
+            async with asyncio.timeout(_HOLD):
+                await self._objects.until_known(resource)
         except TimeoutError:
             raise _retry("the provider has not said yet what runs here") from None
 
@@ -165,7 +167,9 @@ class APIServer:
 
     def _node_status(self, request: Request, target: Target) -> Response:
         said = _body(request).get("status", {})
-        version = (said.get("nodeInfo") or {}).get("kubeletVersion")
+        info = said.get("nodeInfo") or {}
+        self.runtime_version = info.get("containerRuntimeVersion") or self.runtime_version
+        version = info.get("kubeletVersion")
         if version and version != self.kubelet_version:
             self.kubelet_version = version
             self.version_changed(version)

@@ -1,7 +1,8 @@
 """What a clone is told about itself (`guestinfo.vch.identity`) and what it answers (`guestinfo.vch.report`). Pure.
 
 The identity is set atomically with the clone. `cloneId` is unique to one clone: it is latched at the thaw, and a later
-different value means that this running machine was itself cloned.
+different value means that this running machine was itself cloned. A standby clone has no pod at first (`pod` is null)
+and is bound to one later, once.
 """
 
 import base64
@@ -12,6 +13,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+STANDBY = "standby"
+"""The host name of a clone without a pod, unless it is told another."""
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -21,6 +25,7 @@ class Identity:
     namespace: str
     name: str
     uid: str
+    """Of the pod; "" as long as there is none."""
     node: str
     hostname: str
     address: ipaddress.IPv4Interface | ipaddress.IPv6Interface
@@ -33,16 +38,17 @@ class Identity:
     @classmethod
     def parse(cls, value: dict[str, Any]) -> "Identity":
         """From the decoded guestinfo value. Raises ValueError."""
-        pod = value.get("pod")
-        if not isinstance(pod, dict):
-            raise ValueError("identity.pod: an object with namespace, name and uid is required")
+        pod = value.get("pod", "")
+        if pod is not None and not isinstance(pod, dict):
+            raise ValueError("identity.pod: an object with namespace, name and uid, or null, is required")
+        standby = pod is None
         return cls(
             clone_id=_text(value, "cloneId"),
-            namespace=_text(pod, "namespace", "pod."),
-            name=_text(pod, "name", "pod."),
-            uid=_text(pod, "uid", "pod."),
+            namespace="" if pod is None else _text(pod, "namespace", "pod."),
+            name="" if pod is None else _text(pod, "name", "pod."),
+            uid="" if pod is None else _text(pod, "uid", "pod."),
             node=_text(value, "node"),
-            hostname=_text(value, "hostname"),
+            hostname=STANDBY if standby and not value.get("hostname") else _text(value, "hostname"),
             address=_parsed(value, "address", ipaddress.ip_interface),
             gateway=_parsed(value, "gateway", ipaddress.ip_address) if value.get("gateway") else None,
             nameservers=tuple(str(ipaddress.ip_address(server)) for server in value.get("nameservers") or ()),
@@ -52,9 +58,25 @@ class Identity:
         )
 
 
+def bound(standby: Identity, pods: Identity) -> bool:
+    """Whether the second is the first with a pod: everything that a clone has by then must stay as it is."""
+    return (
+        not standby.uid
+        and bool(pods.uid)
+        and (standby.clone_id, standby.node, standby.address, standby.client_ca)
+        == (pods.clone_id, pods.node, pods.address, pods.client_ca)
+    )
+
+
 def same_clone(latched: Identity, value: dict[str, Any] | None) -> bool:
     """Whether guestinfo still speaks of the clone that we are. An absent value does not contradict."""
     return value is None or value.get("cloneId") == latched.clone_id
+
+
+def pod_uid(value: dict[str, Any]) -> str:
+    """The pod's UID in an identity that may be damaged; "" if there is no pod."""
+    pod = value.get("pod")
+    return str(pod.get("uid") or "") if isinstance(pod, dict) else ""
 
 
 class Phase(StrEnum):

@@ -35,7 +35,7 @@ async def obtain(openssl: str, folder: Path, identity: Identity, waiting: pki.Wa
     stored = files.read(owner)
     if stored is None:
         extensions = [f"subjectAltName=IP:{identity.address.ip}", "extendedKeyUsage=serverAuth"]
-        await (waiting or pki.Waiting(openssl, folder)).certify(identity.uid, extensions)
+        await (waiting or pki.Waiting(openssl, folder)).certify(identity.uid or identity.clone_id, extensions)
         files.write(owner, identity.clone_id)  # last: a crash before it makes a new key, which nobody has pinned
     elif stored != identity.clone_id:
         raise ForeignDisk(f"{folder} belongs to clone {stored}, this is clone {identity.clone_id}")

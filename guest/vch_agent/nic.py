@@ -46,8 +46,7 @@ async def configure(
     Raises NoInterface, OSError.
     """
     with Netlink() as netlink:
-        for loopback in (link for link in netlink.links() if link.name == "lo" and not link.up):
-            netlink.set_up(loopback.index, up=True)
+        _loopback_up(netlink)
         link = await _appeared(netlink, wanted)
         if mac and mac.lower() != link.mac:
             if link.up:
@@ -67,6 +66,24 @@ async def configure(
     return link
 
 
+def loopback() -> None:
+    """Loopback alone, for a parent without a network: systemd brings it up, nothing does in a native guest."""
+    with Netlink() as netlink:
+        _loopback_up(netlink)
+
+
+def release(wanted: str = "") -> None:
+    """Take addresses away and the card down, its routes with it. Idempotent. Raises OSError."""
+    with Netlink() as netlink:
+        link = choose(netlink.links(), wanted)
+        if link is None:
+            return
+        for family in (socket.AF_INET, socket.AF_INET6):
+            for address in netlink.addresses(link.index, family):
+                netlink.remove_address(link.index, address)
+        netlink.set_up(link.index, up=False)
+
+
 def announce(link: Link, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
     """Gratuitous ARP: addresses are reused, and neighbours may remember the card of the pod VM before us."""
     mac = bytes.fromhex(link.mac.replace(":", ""))
@@ -74,6 +91,12 @@ def announce(link: Link, address: ipaddress.IPv4Address | ipaddress.IPv6Address)
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC) as raw:
         raw.bind((link.name, 0))
         raw.send(b"\xff" * 6 + mac + b"\x08\x06" + arp)
+
+
+def _loopback_up(netlink: Netlink) -> None:
+    for link in netlink.links():
+        if link.name == "lo" and not link.up:
+            netlink.set_up(link.index, up=True)
 
 
 async def _appeared(netlink: Netlink, wanted: str) -> Link:

@@ -1,10 +1,12 @@
 """Run a short-lived program and wait for it. Each run costs 50-300 ms in a guest without KVM: count them.
 
-The two programs of the agent are `vmware-rpctool` (`guestinfo`) and `openssl` (`pki`, `keys`).
+The two programs of a clone are `vmware-rpctool` (`guestinfo`) and `openssl` (`pki`, `keys`); a parent that is prepared
+runs `ctr`, `modprobe` and `systemctl` too (`system`).
 """
 
 import asyncio
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -21,19 +23,29 @@ class ProgramFailed(Exception):
     """A program is missing, ended with a code that is not 0, or did not end in time."""
 
 
-async def run(arguments: Sequence[str], within: float | None = 60, stdin: int = asyncio.subprocess.DEVNULL) -> Result:
-    """Run the program and collect its output (a few kilobytes); `within` None waits for ever."""
+async def run(
+    arguments: Sequence[str],
+    within: float | None = 60,
+    stdin: int = asyncio.subprocess.DEVNULL,
+    environment: Mapping[str, str] | None = None,
+) -> Result:
+    """Run the program and collect its output (a few kilobytes); `within` None waits for ever.
+
+    `environment` is added to the agent's own.
+    """
     try:
         process = await asyncio.create_subprocess_exec(
             *arguments,
             stdin=stdin,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, **environment} if environment else None,
         )
     except OSError as error:
         raise ProgramFailed(f"{arguments[0]} cannot be run: {error}") from error
     try:
-        stdout, stderr = await asyncio.wait_for(process.communicate(), within)
+        async with asyncio.timeout(within):  # not wait_for, which can lose a cancellation
+            stdout, stderr = await process.communicate()
     except TimeoutError:
         raise ProgramFailed(f"{arguments[0]} did not end within {within} s") from None
     finally:
@@ -45,12 +57,17 @@ async def run(arguments: Sequence[str], within: float | None = 60, stdin: int = 
     return Result(code, stdout.decode(errors="replace"), stderr.decode(errors="replace"))
 
 
-async def check(arguments: Sequence[str], within: float | None = 60, stdin: int = asyncio.subprocess.DEVNULL) -> str:
+async def check(
+    arguments: Sequence[str],
+    within: float | None = 60,
+    stdin: int = asyncio.subprocess.DEVNULL,
+    environment: Mapping[str, str] | None = None,
+) -> str:
     """Run the program; its standard output.
 
     Raises ProgramFailed with the last line it said on standard error.
     """
-    result = await run(arguments, within, stdin)
+    result = await run(arguments, within, stdin, environment)
     if result.code != 0:
         said = (result.stderr.strip() or result.stdout.strip()).splitlines()
         raise ProgramFailed(f"{arguments[0]} ended with {result.code}: {said[-1] if said else 'no message'}")

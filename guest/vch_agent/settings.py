@@ -28,6 +28,7 @@ class Settings:
     platform: Platform = Platform.VM
     rpctool: str = "vmware-rpctool"
     openssl: str = "openssl"
+    ctr: str = "ctr"
     nic: str = ""
     """Name of the network interface; empty: the first Ethernet link."""
     cgroup_root: str = ""
@@ -77,6 +78,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         platform=Platform(platform),
         rpctool=environment.get("VCH_RPCTOOL") or defaults.rpctool,
         openssl=environment.get("VCH_OPENSSL") or defaults.openssl,
+        ctr=environment.get("VCH_CTR") or defaults.ctr,
         nic=environment.get("VCH_NIC", ""),
         cgroup_root=environment.get("VCH_CGROUP_ROOT", ""),
         api_port=port("VCH_API_PORT", defaults.api_port),

@@ -38,17 +38,21 @@ def first(machine: Machine, settings: Settings, identity: Identity, *, restarted
 
     After a restart of the agent alone the identity's time is long past and its seed used: nothing is done.
     """
-    if restarted:
-        return
+    if not restarted:
+        renew(machine, settings, identity.seed, identity.time)
+
+
+def renew(machine: Machine, settings: Settings, seed: bytes, time: float) -> None:
+    """Random numbers, then the clock, of whoever goes on from a freeze. Raises OSError."""
     try:
-        machine.reseed(identity.seed)
+        machine.reseed(seed)
     except PermissionError:
         if settings.platform is not Platform.NATIVE:
             raise  # a clone whose random numbers are its siblings' must not go on
         log.warning("the random pool is the host's and not ours to reseed")
     if settings.platform is Platform.VM:
-        # Forward only: at a later boot the identity's time is the past, and the machine's own clock is right.
-        by = machine.step_clock(identity.time, forward_only=True)
+        # Forward only: at a later boot the told time is the past, and the machine's own clock is right.
+        by = machine.step_clock(time, forward_only=True)
         log.info("clock stepped by %.3f s", by)
 
 

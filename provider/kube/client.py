@@ -2,11 +2,15 @@
 
 The `kubernetes` package does credentials, TLS and connections here; its models are not used, since decoding into them
 costs more than the requests and loses fields that they do not know. Every request has a time-out; nothing is repeated
-here: whoever asks knows whether asking twice does harm.
+here: whoever asks knows whether asking twice does harm. What a virtual node writes goes through a `fenced` view, which
+asks the fence when a connection is there and the request's first byte is about to leave.
 """
 
+import copy
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,6 +19,7 @@ import aiohttp
 from kubernetes.aio import client, config
 
 from provider import errors
+from provider.fence import Fence
 
 KubeObject = dict[str, Any]
 
@@ -29,6 +34,11 @@ _SILENCE = 100.0
 """Seconds without a byte after which a watch is taken for dead: the API server sends a bookmark about every minute."""
 _CALLS = 64
 """Connections for calls; watches have as many as they need."""
+_QUESTIONS = ("/apis/authentication.k8s.io/", "/apis/authorization.k8s.io/")
+"""Reviews are POSTed, but nothing is written by them."""
+
+_before_sending: ContextVar[Callable[[], None] | None] = ContextVar("before_sending", default=None)
+"""What is asked when a request of this task is about to be sent; a request may have waited long for its connection."""
 
 
 def path(api_version: str, plural: str, *, namespace: str = "", name: str = "", subresource: str = "") -> str:
@@ -48,13 +58,15 @@ def as_node(node: str) -> dict[str, str]:
 class KubeClient:
     """Requests to one API server."""
 
-    def __init__(self, configuration: client.Configuration) -> None:
+    def __init__(self, configuration: client.Configuration, user_agent: str = USER_AGENT) -> None:
         self.configuration = configuration
-        self._calls = _api_client(configuration, _CALLS)
-        self._watches = _api_client(configuration, 0)
+        configuration.trace_configs = [_tracing()]
+        self._calls = _api_client(configuration, _CALLS, user_agent)
+        self._watches = _api_client(configuration, 0, user_agent)
+        self._fence: Fence | None = None
 
     @classmethod
-    async def connect(cls, kubeconfig: Path | None) -> "KubeClient":
+    async def connect(cls, kubeconfig: Path | None, user_agent: str = USER_AGENT) -> "KubeClient":
         """From a kubeconfig file, or the Pod's service account. Nothing is asked yet."""
         configuration = client.Configuration()
         if kubeconfig is None:
@@ -62,7 +74,13 @@ class KubeClient:
         else:
             loaded = config.load_kube_config(str(kubeconfig), client_configuration=configuration)  # type: ignore[no-untyped-call]
             await loaded
-        return cls(configuration)
+        return cls(configuration, user_agent)
+
+    def fenced(self, fence: Fence) -> "KubeClient":
+        """The same connections; what is written through the result raises LeaseLost once the fence is shut."""
+        view = copy.copy(self)
+        view._fence = fence
+        return view
 
     async def request(
         self,
@@ -76,12 +94,14 @@ class KubeClient:
         headers: Mapping[str, str] | None = None,
         within: float = _TIMEOUT,
     ) -> KubeObject:
-        """The object that was answered. Raises KubeError and its kinds."""
+        """The object that was answered. Raises KubeError and its kinds, LeaseLost among them."""
         sent = {"Accept": accept, "Content-Type": content_type, **(headers or {})}
         limit = aiohttp.ClientTimeout(total=within)
         what = f"{method} {url_path}"
+        fence = self._fence.check if self._fence and not _only_asks(method, url_path) else None
         try:
-            response = await self._send(self._calls, method, url_path, query, sent, body, limit)
+            with _asking(fence):
+                response = await self._send(self._calls, method, url_path, query, sent, body, limit)
             answer = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise errors.KubeUnavailable(f"{what}: {_text(error)}") from error
@@ -136,9 +156,37 @@ class KubeClient:
         return await api.call_api(verb, url, sent, content, _request_timeout=limit)
 
 
-def _api_client(configuration: client.Configuration, connections: int) -> client.ApiClient:
+def _only_asks(method: str, url_path: str) -> bool:
+    return method == "GET" or url_path.startswith(_QUESTIONS)
+
+
+@contextmanager
+def _asking(fence: Callable[[], None] | None) -> Iterator[None]:
+    """Requests that this task sends meanwhile are asked for. At once as well: nobody waits for a connection in vain."""
+    if fence is not None:
+        fence()
+    token = _before_sending.set(fence)
+    try:
+        yield
+    finally:
+        _before_sending.reset(token)
+
+
+def _tracing() -> aiohttp.TraceConfig:
+    """aiohttp tells of a request's headers before it writes them; what is raised there ends the request."""
+
+    async def about_to_send(*_: object) -> None:
+        if (fence := _before_sending.get()) is not None:
+            fence()
+
+    tracing = aiohttp.TraceConfig()
+    tracing.on_request_headers_sent.append(about_to_send)
+    return tracing
+
+
+def _api_client(configuration: client.Configuration, connections: int, user_agent: str) -> client.ApiClient:
     api = client.ApiClient(configuration)
-    api.user_agent = USER_AGENT
+    api.user_agent = user_agent
     api.rest_client.maxsize = connections
     return api
 

@@ -4,7 +4,7 @@ What is watched and what is done with it is decided by whoever brings the regist
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import kopf
@@ -38,9 +38,7 @@ async def run(
         return await connection_info(configuration)
 
     ready = asyncio.Event()
-    operator = asyncio.create_task(
-        kopf.operator(registry=registry, settings=settings, standalone=True, clusterwide=True, ready_flag=ready)
-    )
+    operator = asyncio.create_task(_operate(registry, settings, ready))
     starting = asyncio.create_task(ready.wait())
     try:
         await asyncio.wait({operator, starting}, return_when=asyncio.FIRST_COMPLETED)
@@ -50,6 +48,28 @@ async def run(
         starting.cancel()
         operator.cancel()
         await asyncio.gather(operator, starting, return_exceptions=True)
+
+
+class _Everything(Collection[Any]):
+    """Contains whatever is asked for."""
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+async def _operate(registry: kopf.OperatorRegistry, settings: kopf.OperatorSettings, ready: asyncio.Event) -> None:
+    """`kopf.operator`, but for its end: that one cancels all tasks of the loop that are younger than the operator. In
+    this process those are other virtual nodes', and the campaigns that have to give their Leases back."""
+    tasks = await kopf.spawn_tasks(
+        registry=registry, settings=settings, standalone=True, clusterwide=True, ready_flag=ready
+    )
+    await kopf.run_tasks(tasks, ignored=_Everything())
 
 
 async def connection_info(configuration: client.Configuration) -> kopf.ConnectionInfo:

@@ -1,14 +1,20 @@
-"""What the operator itself reads and keeps: Secrets of its namespace, the VCHs' status, the cluster's UID."""
+"""What the operator itself reads and keeps: Secrets of its namespace, VCHs' status and finalizer, the cluster's UID.
+
+The finalizer on a VirtualContainerHost is what keeps it until its Pods have ended in peace.
+"""
 
 import base64
 import binascii
+import contextlib
 from collections.abc import Mapping
 
 from provider import errors
-from provider.kube.client import APPLY, FIELD_MANAGER, KubeClient, KubeObject, path
-from provider.vch import GROUP, PLURAL, VERSION
+from provider.api.fields import GROUP, VERSION
+from provider.api.vch import PLURAL
+from provider.kube.client import APPLY, FIELD_MANAGER, MERGE, KubeClient, KubeObject, path
 
 _API = f"{GROUP}/{VERSION}"
+FINALIZER = f"{GROUP}/drain"
 _METADATA = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
 
 
@@ -56,6 +62,42 @@ class OperatorObjects:
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
         await self._client.request("PATCH", target, query=query, body=body, content_type=APPLY)
 
+    async def hold_vch(self, name: str, uid: str) -> None:
+        """Puts our finalizer on a VCH; one that is being deleted takes none. Raises KubeConflict: try again."""
+        found = await self._vch(name, uid)
+        if found is not None and not found.get("deletionTimestamp"):
+            await self._finalizers(found, [*_without_ours(found), FINALIZER])
+
+    async def let_vch_go(self, name: str, uid: str) -> None:
+        """Takes our finalizer off a VCH. Raises KubeConflict: try again."""
+        found = await self._vch(name, uid)
+        if found is not None:
+            await self._finalizers(found, _without_ours(found))
+
+    async def _vch(self, name: str, uid: str) -> KubeObject | None:
+        """The metadata of this very VCH."""
+        try:
+            found = await self._client.request("GET", path(_API, PLURAL, name=name))
+        except errors.KubeNotFound:
+            return None
+        meta: KubeObject = found["metadata"]
+        return meta if meta["uid"] == uid else None
+
+    async def _finalizers(self, meta: KubeObject, wanted: list[str]) -> None:
+        if sorted(meta.get("finalizers") or ()) == sorted(wanted):
+            return
+        # With the version, since a merge patch replaces the whole list: nobody else's finalizer may get lost.
+        kept = {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"], "finalizers": wanted}
+        target = path(_API, PLURAL, name=meta["name"])
+        with contextlib.suppress(errors.KubeNotFound):
+            await self._client.request("PATCH", target, body={"metadata": kept}, content_type=MERGE)
+
+    async def list_ours(self, plural: str) -> list[KubeObject]:
+        """All objects of a kind of ours. The API server leaves `kind` out of a list's items; it is put back."""
+        found = await self._client.request("GET", path(_API, plural))
+        kind = str(found["kind"]).removesuffix("List")
+        return [{**item, "kind": kind} for item in found.get("items") or ()]
+
     async def list_pods(self, node: str) -> dict[str, tuple[str, str]]:
         """UID → (namespace, name) of the Pods bound to a node; metadata alone is transferred."""
         query = {"fieldSelector": f"spec.nodeName={node}"}
@@ -64,6 +106,10 @@ class OperatorObjects:
             item["metadata"]["uid"]: (item["metadata"]["namespace"], item["metadata"]["name"])
             for item in found.get("items") or ()
         }
+
+
+def _without_ours(meta: KubeObject) -> list[str]:
+    return [each for each in meta.get("finalizers") or () if each != FINALIZER]
 
 
 def _decoded(name: str, secret: KubeObject) -> dict[str, str]:

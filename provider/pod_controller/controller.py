@@ -15,7 +15,7 @@ from provider import errors, metrics, pod_status
 from provider.brake import Brake
 from provider.pod_controller.surroundings import Surroundings
 from provider.pod_controller.worker import PodWorker
-from provider.podvm import InventoryEvent, ParentChanged, Synced
+from provider.podvm import InventoryEvent, Synced
 
 KubeObject = dict[str, Any]
 
@@ -71,9 +71,8 @@ class PodController:
         here = self._here
         concerned = here.inventory.apply(event, here.clock.monotonic())
         metrics.POD_VMS.labels(node=here.node).set(len(here.inventory))
-        if isinstance(event, Synced | ParentChanged):
-            for each in self._workers.values():
-                each.hurry()
+        if isinstance(event, Synced):
+            self.hurry()
             return
         for uid in concerned:
             worker = self._workers.get(uid)
@@ -82,6 +81,12 @@ class PodController:
             worker.wake()
             for namesake in self._namesakes(worker.namespace, worker.name, uid):
                 namesake.wake()  # it may have waited for this VM to be off
+
+    def hurry(self) -> None:
+        """Something changed that may make what failed succeed: a parent is ready, capacity is free, a class is
+        there."""
+        for each in self._workers.values():
+            each.hurry()
 
     # What is known, for the collector and the kubelet API.
 
@@ -129,9 +134,19 @@ class PodController:
             listed = await self._lists.list_pods(self._here.node)
             await self._learn_missed(listed)
             await self._end_vanished(listed)
-            self.listed = True
+            self._open()
         except errors.KubeError as error:
             self._log.warning("pods cannot be listed", error=str(error))
+
+    def _open(self) -> None:
+        """Every Pod is known: those that were taken on before are in the books before a new one is judged."""
+        if self.listed:
+            return
+        self.listed = True
+        for worker in self._workers.values():
+            worker.keep_books()
+        self._here.admission.open = True
+        self.hurry()
 
     async def _learn_missed(self, listed: Mapping[str, tuple[str, str]]) -> None:
         missed = [where for uid, where in listed.items() if uid not in self._workers]
@@ -188,6 +203,7 @@ class PodController:
     def _forget(self, worker: PodWorker) -> None:
         del self._workers[worker.uid], self._tasks[worker.uid]
         self._here.release(worker.uid)
+        self._here.admission.forget(worker.uid)
         name = (worker.namespace, worker.name)
         self._names[name].discard(worker.uid)
         for namesake in self._namesakes(*name, worker.uid):

@@ -120,8 +120,8 @@ class Guest:
         return list(feed.guest_objects(pod, node, found, services))
 
     def _size(self) -> PodVMClass:
-        """A parent that is gone leaves VMs whose size nobody knows; they were admitted when it was known."""
-        return self._surroundings.vm_class() or PodVMClass(cpu_millis=1_000_000, memory_bytes=2**50)
+        """A class that is gone leaves VMs whose size nobody knows; they were admitted when it was known."""
+        return self._surroundings.parents.size(self.vm) or PodVMClass(cpu_millis=1_000_000, memory_bytes=2**50)
 
     def _link_changed(self, state: LinkState) -> None:
         self.link = Link(state.value)

@@ -1,13 +1,20 @@
 """What vSphere shows of one VCH, kept from the events of its watch. No I/O, no decisions.
 
-Only VMs with this cluster's and this VCH's marks are ours (invariant I-06); of others in the folder only the addresses
-count. While `synced` is false the picture is stale: what is in it may be used, what is missing means nothing.
+Only VMs with this cluster's and this VCH's marks are ours (invariant I-06); of others in the folder only the
+addresses count. A standby clone is ours without a Pod, until it is bound to one. While `synced` is false the picture
+is stale: what is in it may be used, what is missing means nothing. Parents and hosts are
+`parent_controller.inventory`'s.
 """
 
+import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from provider.podvm import Appeared, InventoryEvent, Lost, Parent, ParentChanged, PodVM, PowerState, Synced, Vanished
+from provider.errors import TaskFailed
+from provider.podvm import Appeared, InventoryEvent, Lost, PodVM, PowerState, Synced, Vanished
+
+APPEARS_WITHIN = 30.0
+"""Seconds from the end of a clone's task to its VM in the inventory watch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +26,7 @@ class Seen:
 
 
 class Inventory:
-    """The pod VMs and the parent of one VCH."""
+    """The pod VMs and the standby clones of one VCH."""
 
     def __init__(self, cluster: str, vch: str) -> None:
         self._cluster = cluster
@@ -30,11 +37,12 @@ class Inventory:
         self._foreign: dict[str, PodVM] = {}
         self._destroyed: set[str] = set()  # a late update must not bring a VM back that we destroyed
         self._told: set[str] = set()  # morefs told of since the watch broke
-        self.parent: Parent | None = None
+        self._standby: dict[str, Seen] = {}
+        self._appearing: dict[str, asyncio.Event] = {}
         self.synced = False
 
     def __len__(self) -> int:
-        return len(self._seen)
+        return len(self._seen) + len(self._standby)
 
     def apply(self, event: InventoryEvent, now: float) -> Collection[str]:
         """Take in an event; returns the pod UIDs that it concerns."""
@@ -44,15 +52,12 @@ class Inventory:
             case Vanished(uid, moref):
                 self._forget(moref)
                 return (uid,)
-            case ParentChanged(parent):
-                self.parent = parent
-                return tuple(self._uids)
             case Synced():
                 return self._synced()
             case Lost():
                 self.synced = False
                 self._told.clear()
-                return ()
+        return ()
 
     def vm(self, uid: str) -> Seen | None:
         """The VM of a Pod. Should there ever be two, the one that was fed, else the first."""
@@ -70,6 +75,23 @@ class Inventory:
         """All of ours."""
         return [each.vm for each in self._seen.values()]
 
+    def standbys(self) -> list[Seen]:
+        """Ours that have no Pod, in the order in which they were seen."""
+        return list(self._standby.values())
+
+    async def appears(self, moref: str) -> None:
+        """Returns when the watch shows that VM. Raises TaskFailed if it does not in time."""
+        if moref in self._seen or moref in self._standby:
+            return
+        appeared = self._appearing.setdefault(moref, asyncio.Event())
+        try:
+            async with asyncio.timeout(APPEARS_WITHIN):
+                await appeared.wait()
+        except TimeoutError:
+            raise TaskFailed(f"the new VM {moref} did not appear in the VCH's folder") from None
+        finally:
+            self._appearing.pop(moref, None)
+
     def uids(self) -> Collection[str]:
         return tuple(self._uids)
 
@@ -80,7 +102,8 @@ class Inventory:
 
     def addresses(self) -> set[str]:
         """In use, whosever VMs they are."""
-        return {vm.address for vm in (*self.vms(), *self._foreign.values()) if vm.address}
+        standby = [each.vm for each in self._standby.values()]
+        return {vm.address for vm in (*self.vms(), *standby, *self._foreign.values()) if vm.address}
 
     def address_taken(self, vm: PodVM) -> bool:
         """Another of our VMs has its address with a better right: it was fed, or else seen before. A clone can outlive
@@ -91,7 +114,7 @@ class Inventory:
 
     def destroyed(self, moref: str) -> None:
         """We have destroyed it; do not wait for the watch to say so."""
-        if moref in self._seen:
+        if moref in self._seen or moref in self._standby:
             self._destroyed.add(moref)
             self._forget(moref)
 
@@ -107,6 +130,14 @@ class Inventory:
             self._foreign[vm.moref] = vm
             return ()
         self._foreign.pop(vm.moref, None)
+        if appearing := self._appearing.get(vm.moref):
+            appearing.set()
+        if vm.standby:
+            waiting = self._standby.get(vm.moref)
+            same = waiting is not None and waiting.vm.power_state is vm.power_state
+            self._standby[vm.moref] = Seen(vm, waiting.since if waiting and same else now)
+            return ()
+        self._standby.pop(vm.moref, None)  # it is bound to a Pod now
         since = old.since if old and old.vm.power_state is vm.power_state else now
         self._seen[vm.moref] = Seen(vm, since)
         self._names.setdefault((vm.identity.namespace, vm.identity.name), set()).add(vm.moref)
@@ -117,7 +148,7 @@ class Inventory:
 
     def _synced(self) -> Collection[str]:
         concerned = set(self._uids)
-        for moref in [moref for moref in (*self._seen, *self._foreign) if moref not in self._told]:
+        for moref in [moref for moref in (*self._seen, *self._standby, *self._foreign) if moref not in self._told]:
             self._forget(moref)
         self._destroyed &= self._told
         self.synced = True
@@ -126,6 +157,7 @@ class Inventory:
     def _forget(self, moref: str) -> None:
         self._told.discard(moref)
         self._foreign.pop(moref, None)
+        self._standby.pop(moref, None)
         seen = self._seen.pop(moref, None)
         if seen is None:
             return

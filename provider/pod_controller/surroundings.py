@@ -1,19 +1,26 @@
 """What the workers of one virtual node stand on: who we are, and the ways to vSphere, Kubernetes and guests."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from provider.addresses import AddressPool
+from provider import guestinfo
+from provider.addresses import AddressBook
+from provider.admission import Admission
+from provider.api.vch import VirtualContainerHostSpec
 from provider.clock import Clock
+from provider.errors import ProviderError
 from provider.guest.credentials import ClientCredentials
 from provider.guest.link import LinkState
 from provider.kube.events import EventRecorder
 from provider.kube.objects import ObjectWatches
+from provider.parent_slots import Demand
+from provider.parentvm import ParentVM
+from provider.plan import Offer, PodPlan
 from provider.pod_controller.inventory import Inventory
-from provider.podvm import PodIdentity, PodVM, PodVMClass, VSphere
+from provider.podvm import CloneOrigin, PodIdentity, PodVM, PodVMClass, VSphere
 from provider.relay import RelayReply, RelayRequest
-from provider.vch import VirtualContainerHostSpec
 
 KubeObject = dict[str, Any]
 RelayHandler = Callable[[RelayRequest], Awaitable[RelayReply]]
@@ -49,6 +56,29 @@ class RelayHandlers(Protocol):
     ) -> RelayHandler: ...
 
 
+class Parents(Protocol):
+    """`parent_controller.Placing`."""
+
+    def offer(self) -> Offer | None: ...
+
+    def place(self, demand: Demand) -> ParentVM:
+        """Raises NoParentReady."""
+
+    def lend(self, parent: ParentVM) -> AbstractContextManager[None]: ...
+
+    def refused(self, parent: ParentVM, error: ProviderError) -> None: ...
+
+    def size(self, vm: PodVM) -> PodVMClass | None: ...
+
+    def overhead(self, vm: PodVM) -> PodVMClass | None: ...
+
+
+class StandbyClones(Protocol):
+    """`standby_controller.StandbyController`."""
+
+    def take(self, plan: PodPlan) -> PodVM | None: ...
+
+
 LinkFactory = Callable[[PodVM, RelayHandler, Callable[[LinkState], None]], Link]
 
 
@@ -61,9 +91,11 @@ class Surroundings:
     node: str
     node_labels: dict[str, str]
     spec: VirtualContainerHostSpec
-    overhead: PodVMClass  # what of a VM is not the Pod's
-    pool: AddressPool
+    addresses: AddressBook
     inventory: Inventory
+    parents: Parents
+    standby: StandbyClones
+    admission: Admission
     vsphere: VSphere
     pods: PodKube
     objects: ObjectWatches
@@ -73,25 +105,27 @@ class Surroundings:
     link: LinkFactory
     clock: Clock
     report_timeout: float
-    reserved: dict[str, str] = field(default_factory=dict)  # address by pod UID, from before the clone to the VM's end
 
-    def vm_class(self) -> PodVMClass | None:
-        """Usable size of the next clone's VM; None while the parent is not known."""
-        parent = self.inventory.parent
-        if parent is None:
-            return None
-        return PodVMClass(
-            cpu_millis=parent.cpus * 1000 - self.overhead.cpu_millis,
-            memory_bytes=parent.memory_mib * 2**20 - self.overhead.memory_bytes,
+    def clone_facts(
+        self, *, identity: PodIdentity, clone_id: str, hostname: str, address: str, origin: CloneOrigin, seed: bytes
+    ) -> guestinfo.CloneFacts:
+        """What a VM is told at its birth, or when it is bound to a Pod."""
+        network = self.spec.network
+        return guestinfo.CloneFacts(
+            identity=identity,
+            clone_id=clone_id,
+            hostname=hostname,
+            network=guestinfo.GuestNetwork(address, network.prefix_length, network.gateway, tuple(network.nameservers)),
+            client_ca_pem=self.credentials.ca_pem,
+            seed=seed,
+            now=self.clock.now().timestamp(),
+            origin=origin,
         )
 
     def reserve(self, uid: str) -> str:
         """The address for a Pod's VM, the same until there is one. Raises AddressesExhausted."""
-        if uid not in self.reserved:
-            used = self.inventory.addresses() | set(self.reserved.values())
-            self.reserved[uid] = self.pool.lowest_free(used)
-        return self.reserved[uid]
+        return self.addresses.reserve(uid)
 
     def release(self, uid: str) -> None:
         """The Pod has no VM, and none is being cloned."""
-        self.reserved.pop(uid, None)
+        self.addresses.release(uid)

@@ -7,22 +7,22 @@ is kept here is needed after a restart: the marks on the VM and the Pod's status
 
 import asyncio
 import contextlib
-import os
 import random
-import secrets
 from collections import defaultdict
 from dataclasses import replace
 from typing import Any
 
 import structlog
 
-from provider import errors, guestinfo, lifecycle, metrics, plan, pod_status
+from provider import errors, lifecycle, metrics, plan, pod_status
 from provider.backoff import Backoff
+from provider.capacity import Resources
 from provider.lifecycle import Facts, Link
 from provider.pod_controller.announcement import Announcement
 from provider.pod_controller.guest import Guest, References
+from provider.pod_controller.making import make_vm
 from provider.pod_controller.surroundings import Surroundings
-from provider.podvm import CloneRequest, PodIdentity, PodVM
+from provider.podvm import PodIdentity, PodVM, PodVMClass
 from provider.relay import RelayReply, RelayRequest
 
 KubeObject = dict[str, Any]
@@ -87,12 +87,13 @@ class PodWorker:
     def facts(self) -> Facts:
         """All that is known."""
         here = self._here
+        pod = pod_status.pod_facts(self.pod) if self.pod else None
         seen = here.inventory.vm(self.uid)
         vm = self._pinned(seen.vm) if seen else None
         link = self.guest.link if self.guest and vm and self.guest.vm.moref == vm.moref else Link.NONE
         return Facts(
-            pod=pod_status.pod_facts(self.pod) if self.pod else None,
-            plan=self._plan() if self.pod and seen is None else None,
+            pod=pod,
+            plan=self._plan() if seen is None and pod is not None and pod.new else None,
             vm=vm,
             synced=here.inventory.synced,
             now=here.clock.monotonic(),
@@ -108,6 +109,18 @@ class PodWorker:
             report_timeout=here.report_timeout,
         )
 
+    def keep_books(self) -> None:
+        """A Pod with a VM, or that has run, is taken on; one that has ended is not used any more."""
+        if self.pod is None:
+            return
+        facts, seen = pod_status.pod_facts(self.pod), self._here.inventory.vm(self.uid)
+        if seen is not None or facts.started:
+            overhead = self._here.parents.overhead(seen.vm) if seen else None
+            beyond = _beyond_overhead(self.pod, overhead) if overhead else Resources()
+            self._here.admission.keep(self.uid, _requests(self.pod), beyond)
+        if facts.terminal:
+            self._here.admission.end(self.uid)
+
     # The loop.
 
     async def run(self) -> None:
@@ -115,6 +128,7 @@ class PodWorker:
         try:
             while True:
                 self._changed.clear()
+                self.keep_books()
                 step = lifecycle.next_step(self.facts())
                 if isinstance(step, lifecycle.Forget):
                     return
@@ -181,34 +195,20 @@ class PodWorker:
     # The steps.
 
     async def _clone(self, wanted: plan.PodPlan) -> None:
-        here, pod = self._here, self.pod
-        assert pod is not None
-        address = here.reserve(self.uid)
-        identity = PodIdentity(here.cluster, here.vch, here.node, self.namespace, self.name, self.uid)
-        network = here.spec.network
-        facts = guestinfo.CloneFacts(
-            identity=identity,
-            clone_id=secrets.token_hex(16),
-            hostname=wanted.hostname,
-            network=guestinfo.GuestNetwork(address, network.prefix_length, network.gateway, tuple(network.nameservers)),
-            client_ca_pem=here.credentials.ca_pem,
-            seed=os.urandom(64),
-            now=here.clock.now().timestamp(),
-        )
-        request = CloneRequest(wanted.vm_name, self.uid, guestinfo.encode_clone(facts))
-        self._references.follow(pod)
+        assert self.pod is not None
+        self._references.follow(self.pod)
         self._announcement.begin()
         self._stages.begin()
-        moref = await here.vsphere.clone(request)
-        self._cloned_at = here.clock.monotonic()
-        took = self._stages.reached("cloned")
-        parent = here.inventory.parent.name if here.inventory.parent else here.spec.placement.parent
-        self._log.info("vm cloned", vm=wanted.vm_name, moref=moref, address=address, seconds=round(took or 0, 3))
-        here.events.normal(
-            pod,
-            "VirtualMachineCloned",
-            f"Instant-cloned VM {wanted.vm_name} ({moref}) from {parent} in {took or 0:.2f}s",
-        )
+        made = await make_vm(self._here, self._identity(), wanted)
+        self._cloned_at = self._here.clock.monotonic()
+        took = self._stages.reached("cloned") or 0
+        self._log.info("vm made", how=made.reason, vm=made.vm, vm_class=wanted.vm_class.name, seconds=round(took, 3))
+        if self.pod is not None:
+            self._here.events.normal(self.pod, made.reason, f"{made.message} in {took:.2f}s")
+
+    def _identity(self) -> PodIdentity:
+        here = self._here
+        return PodIdentity(here.cluster, here.vch, here.node, self.namespace, self.name, self.uid)
 
     def _connect(self, vm: PodVM) -> None:
         """Be connected to this VM; does nothing if that is so."""
@@ -261,7 +261,7 @@ class PodWorker:
             self._guest_deletes_at = None
             raise errors.KubeUnavailable(f"the VM cannot be powered off yet: {error}") from error
 
-    async def _refuse(self, error: errors.UnsupportedPod) -> None:
+    async def _refuse(self, error: errors.ProviderError) -> None:
         assert self.pod is not None
         self._log.warning("pod refused", reason=error.reason, error=str(error))
         self._here.events.warning(self.pod, error.reason, str(error))
@@ -353,11 +353,31 @@ class PodWorker:
             self.guest.refresh()
         self.wake()
 
-    def _plan(self) -> plan.PodPlan | errors.UnsupportedPod | None:
-        vm_class = self._here.vm_class()
-        if vm_class is None or self.pod is None:
+    def _plan(self) -> plan.PodPlan | errors.ProviderError | None:
+        """What the Pod's VM must be, the reason why there can be none, or None while that cannot be said."""
+        offer = self._here.parents.offer()
+        if offer is None or self.pod is None:
             return None
         try:
-            return plan.plan_pod(self.pod, vm_class)
-        except errors.UnsupportedPod as error:
+            planned = plan.plan_pod(self.pod, offer)
+            if not self._here.admission.decides():
+                return None
+            self._here.admission.admit(
+                self.uid, _requests(self.pod), _beyond_overhead(self.pod, planned.vm_class.overhead)
+            )
+        except (errors.UnsupportedPod, errors.OutOfResource) as error:
             return error
+        return planned
+
+
+def _requests(pod: KubeObject) -> Resources:
+    """What the Pod counts for on the node."""
+    counted = plan.effective_requests(pod["spec"])
+    return Resources(counted["cpu"], counted["memory"], 1)
+
+
+def _beyond_overhead(pod: KubeObject, of_class: PodVMClass) -> Resources:
+    """The class's overhead, unless the Pod's RuntimeClass has put it into the Pod already."""
+    if pod["spec"].get("overhead"):
+        return Resources()
+    return Resources(of_class.cpu_millis, of_class.memory_bytes)

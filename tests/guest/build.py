@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from vch_agent.parent import Image
 from vch_agent.pki import LocalPKI
 from vch_agent.settings import Platform, Settings
 
@@ -119,3 +120,76 @@ def client_context(pki: LocalPKI, alpn: str | None = "vch-feed/1", certificate: 
     if alpn:
         context.set_alpn_protocols([alpn])
     return context
+
+
+def parent(parent_id: str = "parent-1", *, freeze: bool = True, **setup: Any) -> dict[str, Any]:
+    seed = base64.b64encode(bytes(range(64))).decode()
+    return {"parentId": parent_id, "node": NODE, "freeze": freeze, "time": time.time(), "seed": seed, "setup": setup}
+
+
+class Recorder:
+    """A `System` that notes what is done to it; what is in `failing` fails."""
+
+    def __init__(self, command_line: str = "quiet") -> None:
+        self.done: list[str] = []
+        self.failing: dict[str, Exception] = {}
+        self.files: dict[str, str] = {}
+        self.booted_with = command_line
+
+    def _do(self, what: str) -> None:
+        self.done.append(what)
+        if what in self.failing:
+            raise self.failing[what]
+
+    def write(self, path: str, content: str, mode: int) -> bool:
+        self._do(f"write {path}")
+        changed = self.files.get(path) != content
+        self.files[path] = content
+        return changed
+
+    def trust(self, bundle: str) -> None:
+        self._do("trust")
+
+    def set_sysctl(self, name: str, value: str) -> None:
+        self._do(f"sysctl {name}={value}")
+
+    async def load_module(self, name: str) -> None:
+        self._do(f"module {name}")
+
+    def command_line(self) -> str:
+        return self.booted_with
+
+    def boot(self, parameters: tuple[str, ...]) -> None:
+        self._do(f"boot {' '.join(parameters)}")
+        raise Booted
+
+    async def restart_containerd(self) -> None:
+        self._do("restart containerd")
+
+    async def connect(self, network: Any) -> None:
+        self._do(f"connect {network.address}")
+
+    def loopback(self) -> None:
+        pass
+
+    def disconnect(self) -> None:
+        self._do("disconnect")
+
+    async def pull(self, image: str, environment: Any) -> None:
+        self._do(f"pull {image}")
+
+    async def images(self) -> list[Image]:
+        return [Image(("vch.dev/pause:1",), 7)]
+
+    async def runtime(self) -> str:
+        return "containerd://1.6.20"
+
+    def release(self) -> str:
+        return "6.1"
+
+    def distribution(self) -> str:
+        return "Debian"
+
+
+class Booted(Exception):
+    """The machine is gone; a test starts it again."""

@@ -22,7 +22,7 @@ def test_every_field_is_read() -> None:
     ("change", "named"),
     [
         ({"cloneId": ""}, "identity.cloneId"),
-        ({"pod": None}, "identity.pod"),
+        ({"pod": "web"}, "identity.pod"),
         ({"pod": {"namespace": "a", "name": "b"}}, "identity.pod.uid"),
         ({"address": "10.0.0.300/24"}, "identity.address"),
         ({"gateway": "nowhere"}, "identity.gateway"),

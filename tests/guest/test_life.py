@@ -4,129 +4,23 @@ The hypervisor is a folder (the stand-in rpctool), the machine's hardware is rec
 """
 
 import asyncio
-import contextlib
-import json
 import os
-import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from vch_agent import clock, phases, pod_vm, provider_port
-from vch_agent.pki import LocalPKI
-from vch_agent.settings import Settings
-from vch_agent.thaw import Machine
+from vch_agent import phases, pod_vm, provider_port
 
 from tests.guest import build
-from tests.guest.build import Hypervisor, Provider
-
-_WITHIN = 20.0
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(phases, "_POLL", 0.02)
-    monkeypatch.setattr("vch_agent.api_server._HOLD", 0.05)
-    monkeypatch.setattr("vch_agent.relay._RECONNECTS_WITHIN", 0.05)
-    monkeypatch.setattr(clock, "step", lambda *_, **__: 0.0)  # the provider's hello tells the time
-
-
-async def _until(condition: Callable[[], Any]) -> Any:
-    """Files are written by other processes: there is no event to wait for."""
-    async with asyncio.timeout(_WITHIN):
-        while not (value := condition()):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-    return value
-
-
-class Guest:
-    """A machine to run the agent on."""
-
-    def __init__(self, root: Path, hypervisor: Hypervisor, provider_ca: LocalPKI) -> None:
-        self.hypervisor, self.ca = hypervisor, provider_ca
-        self.settings: Settings = build.settings(root, api_port=_free_port(), kubelet_healthz_port=_free_port())
-        self.done: list[str] = []
-        self.kept: list[asyncio.StreamWriter] = []
-
-        async def nic(*_: Any) -> None:
-            self.done.append("nic")
-
-        def step(told: float, *, forward_only: bool) -> float:
-            self.done.append("clock")
-            return 0.0
-
-        self.machine = Machine(
-            reseed=lambda _: self.done.append("reseed"),
-            step_clock=step,
-            adopt_names=lambda *_: self.done.append("names"),
-            rebind_nic=lambda _: False,
-            configure_nic=nic,
-        )
-
-    def identify(self, **changes: Any) -> None:
-        ca = self.ca.ca_cert.read_text()
-        self.hypervisor.put("identity", build.identity(clientCA=ca, **changes))
-
-    def boot(self) -> None:
-        """tmpfs is empty after a boot."""
-        for path in sorted(self.settings.run.rglob("*"), reverse=True):
-            path.rmdir() if path.is_dir() else path.unlink()
-
-    @asynccontextmanager
-    async def agent(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(phases.run(self.settings, self.machine))
-        try:
-            yield
-            if task.done():
-                task.result()
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-
-    async def report(self, phase: str = "Ready") -> dict[str, Any]:
-        def said() -> Any:
-            report = self.hypervisor.get("report")
-            return report if report and report["phase"] == phase else None
-
-        found: dict[str, Any] = await _until(said)
-        return found
-
-    async def provider(self, port: int) -> Provider:
-        context = build.client_context(self.ca)
-        return Provider(*await asyncio.open_connection("127.0.0.1", port, ssl=context))
-
-    async def pods(self) -> int | list[str]:
-        """What a kubelet is told: a failure's code, or names."""
-        token = (self.settings.run / "token").read_text()
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.settings.api_port)
-        writer.write(
-            f"GET /api/v1/pods HTTP/1.1\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n".encode()
-        )
-        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
-        writer.close()
-        code = int(head.split()[1])
-        return [pod["metadata"]["name"] for pod in json.loads(body)["items"]] if code == 200 else code
+from tests.guest.machine import Guest, free_port, until
 
 
 def _rss(pid: int) -> float:
     """In MB."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.split("VmRSS:")[1].split()[0]) / 1024
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
-
-
-@pytest.fixture
-def guest(tmp_path: Path, hypervisor: Hypervisor, provider_ca: LocalPKI) -> Guest:
-    return Guest(tmp_path / "root", hypervisor, provider_ca)
 
 
 async def test_a_parent_warms_up_freezes_when_told_and_serves_as_a_clone(
@@ -143,25 +37,12 @@ async def test_a_parent_warms_up_freezes_when_told_and_serves_as_a_clone(
     os.mkfifo(guest.hypervisor.folder / ".thaw")
     guest.hypervisor.put("parent", {"node": "vch-0", "freeze": False})
 
-    async def healthz(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\nok")
-        writer.close()
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.close()
-
-    guest.settings.root.mkdir()
-    async with (
-        await asyncio.start_server(healthz, "127.0.0.1", guest.settings.kubelet_healthz_port),
-        await asyncio.start_unix_server(connected, guest.settings.containerd_socket),
-        guest.agent(),
-    ):
-        await _until((guest.settings.run / "kubelet.env").exists)
+    async with guest.services(), guest.agent():
+        await until((guest.settings.run / "kubelet.env").exists)
         assert await guest.pods() == []  # a parent has no pod, and says so
-        token = (guest.settings.run / "token").read_text()
-        watching = await _warm_kubelet(guest, token)
+        watching = await guest.warm_kubelet()
         guest.hypervisor.put("parent", {"node": "vch-0", "freeze": True})
-        await _until((guest.hypervisor.folder / ".frozen").exists)
+        await until((guest.hypervisor.folder / ".frozen").exists)
         assert guest.done == made == []  # no TLS context before the freeze
 
         guest.identify()
@@ -187,18 +68,6 @@ async def test_a_parent_warms_up_freezes_when_told_and_serves_as_a_clone(
         other = await guest.provider(report["port"])
         assert (await other.hello(uid="uid-2"))["reason"] == "WrongPod"
         assert await guest.pods() == ["web"]  # a provider that erred does not stop the right pod
-
-
-async def _warm_kubelet(guest: Guest, token: str) -> asyncio.StreamReader:
-    auth = f"HTTP/1.1\r\nAuthorization: Bearer {token}\r\n"
-    body = '{"status":{"conditions":[{"type":"Ready","status":"True"}]}}'
-    _, writer = await asyncio.open_connection("127.0.0.1", guest.settings.api_port)
-    writer.write(f"PATCH /api/v1/nodes/vch-0/status {auth}Content-Length: {len(body)}\r\n\r\n{body}".encode())
-    reader, watching = await asyncio.open_connection("127.0.0.1", guest.settings.api_port)
-    watching.write(f"GET /api/v1/pods?watch=true&sendInitialEvents=true {auth}\r\n".encode())
-    await reader.readuntil(b"initial-events-end")
-    guest.kept = [writer, watching]
-    return reader
 
 
 async def test_a_clone_that_boots_goes_the_same_way_and_keeps_its_key(guest: Guest) -> None:
@@ -300,7 +169,7 @@ async def test_the_agent_stays_small(guest: Guest) -> None:
         "VCH_RPCTOOL": guest.settings.rpctool,
         "VCH_PLATFORM": "native",
         "VCH_API_PORT": str(guest.settings.api_port),
-        "VCH_PROVIDER_PORT": str(port := _free_port()),
+        "VCH_PROVIDER_PORT": str(port := free_port()),
     }
     program = (
         "import asyncio; from vch_agent import phases, settings, thaw\n"

@@ -2,10 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from provider import errors, guestinfo
+from provider.parentvm import ParentVM
 from provider.podvm import (
     Appeared,
     CloneRequest,
@@ -13,16 +14,13 @@ from provider.podvm import (
     GuestReport,
     InventoryEvent,
     Lost,
-    Parent,
-    ParentChanged,
-    Placement,
     PodVM,
     PowerState,
     Synced,
     Vanished,
     VCenterAbout,
 )
-from tests.builders import make_parent
+from tests.builders import make_parent_vm
 
 CLONE_SECONDS = 0.5
 BOOT_SECONDS = 0.2
@@ -43,11 +41,11 @@ class Behaviour:
 
 
 class FakeVSphere:
-    """`podvm.VSphere`, and its guests' agents as far as guestinfo shows them."""
+    """What pod VMs need of `podvm.VSphere`, and their guests' agents as far as guestinfo shows them."""
 
     def __init__(self, done: list[tuple[str, str]]) -> None:
         self.vms: dict[str, PodVM] = {}
-        self.parent: Parent | None = make_parent()
+        self.parent: ParentVM | None = make_parent_vm()
         self.behaviour = Behaviour()
         self.requests: list[CloneRequest] = []
         self.broken_promises: list[str] = []
@@ -70,7 +68,6 @@ class FakeVSphere:
     def connect(self, listener: Listener) -> None:
         """A watch begins: the whole picture, then changes."""
         self.listener = listener
-        listener(ParentChanged(self.parent))
         for vm in self.vms.values():
             listener(Appeared(vm))
         listener(Synced())
@@ -97,18 +94,10 @@ class FakeVSphere:
         self._names.discard(vm.name)
         self._tell_later(moref, vm.identity.uid)
 
-    def set_parent(self, parent: Parent | None) -> None:
-        self.parent = parent
-        if self.listener:
-            self.listener(ParentChanged(parent))
-
     # VSphere.
 
     async def about(self) -> VCenterAbout:
         return VCenterAbout("8.0.3", "8.0.3.0", "instance")
-
-    async def resolve(self, folder: str, resource_pool: str, parent: str) -> Placement:
-        return Placement("group-v1", "resgroup-1", "vm-0")
 
     async def watch(self) -> AsyncIterator[InventoryEvent]:
         raise NotImplementedError
@@ -128,6 +117,19 @@ class FakeVSphere:
         await asyncio.shield(self._later(CLONE_SECONDS, lambda: self._make(moref, request)))
         self._end("clone")
         return moref
+
+    async def bind(self, moref: str, change_version: str, extra_config: Mapping[str, str]) -> None:
+        self._begin("bind", moref)
+        vm = self.vms.get(moref)
+        if vm is None:
+            raise errors.VMGone(moref)
+        if vm.change_version != change_version or not vm.standby:
+            raise errors.StandbyTaken(moref)
+        whose = {key: extra_config[key] for key in (guestinfo.POD_NAMESPACE, guestinfo.POD_NAME, guestinfo.POD_UID)}
+        identity = replace(vm.identity, namespace=whose[guestinfo.POD_NAMESPACE], name=whose[guestinfo.POD_NAME])
+        identity = replace(identity, uid=whose[guestinfo.POD_UID])
+        self.change(moref, identity=identity, change_version=f"{change_version}+")
+        self._end("bind")
 
     async def pin(self, moref: str, fingerprint: str) -> None:
         self._begin("pin", moref)

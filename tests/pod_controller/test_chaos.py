@@ -9,7 +9,7 @@ import pytest
 
 from provider import errors
 from provider.podvm import PowerState
-from tests.builders import make_parent
+from tests.builders import make_parent_vm
 from tests.pod_controller.world import World
 
 NAMES = ("a", "b", "c")
@@ -43,7 +43,7 @@ class Fate:
         world.vsphere.behaviour.lost_replies.clear()
         world.vsphere.behaviour.agents_report = True
         world.guests.reachable = True
-        world.vsphere.set_parent(make_parent())
+        world.set_parent(make_parent_vm())
         if world.vsphere.listener is None:
             world.vsphere.connect(world.controller.inventory_changed)
         world.pods.watch = world.controller
@@ -94,8 +94,8 @@ class Fate:
         self._world.vsphere.behaviour.agents_report = not self._world.vsphere.behaviour.agents_report
 
     def parent(self) -> None:
-        parents = [None, make_parent(frozen=False), make_parent(), make_parent()]
-        self._world.vsphere.set_parent(self._random.choice(parents))
+        parents = [None, make_parent_vm(frozen=False), make_parent_vm(), make_parent_vm()]
+        self._world.set_parent(self._random.choice(parents))
 
     def miss_events(self) -> None:
         self._world.pods.watch = None if self._world.pods.watch else self._world.controller

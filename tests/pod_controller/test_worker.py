@@ -6,7 +6,7 @@ import pytest
 
 from provider import errors, guestinfo, lifecycle
 from provider.podvm import PowerState
-from tests.builders import make_container, make_parent
+from tests.builders import make_container, make_parent_vm
 from tests.pod_controller.fake_vsphere import CLONE_SECONDS
 from tests.pod_controller.world import World
 
@@ -103,11 +103,11 @@ async def test_a_refused_pod_fails_and_never_has_a_vm(world: World, spec: dict, 
 
 
 async def test_no_vm_is_cloned_while_the_parent_is_unknown(world: World) -> None:
-    world.vsphere.set_parent(None)
+    world.set_parent(None)
     world.pods.create()
     await world.passes(60)
     assert world.count("clone") == 0
-    world.vsphere.set_parent(make_parent())
+    world.set_parent(make_parent_vm())
     await world.until(lambda: world.pods.phase() == "Running")
 
 
@@ -139,11 +139,11 @@ async def test_the_same_failure_again_is_not_written_again(world: World) -> None
 
 
 async def test_a_frozen_parent_ends_the_waiting_at_once(world: World) -> None:
-    world.vsphere.set_parent(make_parent(frozen=False))
+    world.set_parent(make_parent_vm(frozen=False))
     world.pods.create()
     await world.passes(290)
     tried = world.count("clone")
-    world.vsphere.set_parent(make_parent())
+    world.set_parent(make_parent_vm())
     await world.until(lambda: world.pods.phase() == "Running", within=3)
     assert world.count("clone") == tried + 1
 

@@ -6,15 +6,19 @@ import ssl
 from collections.abc import Callable
 from typing import Any, cast
 
-from provider.addresses import parse_ranges
+from provider.addresses import AddressBook, parse_ranges
+from provider.admission import Admission
+from provider.capacity import Resources
 from provider.collector import Collector
 from provider.guest.credentials import ClientCredentials
 from provider.kube.objects import ObjectRef
+from provider.parentvm import ParentVM
 from provider.pod_controller import Inventory, PodController, Surroundings
-from provider.podvm import PodVM, PodVMClass, PowerState
+from provider.podvm import PodVM, PowerState
 from provider.relay_controller import RelayController
 from tests.builders import make_spec
 from tests.pod_controller.fake_guest import FakeGuests
+from tests.pod_controller.fake_parents import FakeParents, FakeStandby
 from tests.pod_controller.fake_pods import NODE, FakePods
 from tests.pod_controller.fake_vsphere import FakeVSphere
 from tests.pod_controller.hurried_loop import LoopClock
@@ -29,6 +33,9 @@ class World:
         self.pods = FakePods(self.done)
         self.pods.before_removal = self._check_vm_is_off
         self.guests = FakeGuests(self.vsphere)
+        self.parents = FakeParents(self.vsphere)
+        self.standby = FakeStandby()
+        self.offered = Resources(64000, 2**40, 1000)
         self.events = Events()
         self.clock = LoopClock()
         self.controller: PodController
@@ -45,10 +52,12 @@ class World:
             node=NODE,
             node_labels={},
             spec=make_spec(),
-            overhead=PodVMClass(0, 0),
-            pool=parse_ranges([addresses]),
+            addresses=AddressBook(parse_ranges([addresses]), inventory.addresses),
             inventory=inventory,
-            vsphere=self.vsphere,
+            parents=self.parents,
+            standby=self.standby,
+            admission=Admission(lambda _: self.offered),
+            vsphere=cast("Any", self.vsphere),
             pods=self.pods,
             objects=cast("Any", NoObjects()),
             events=cast("Any", self.events),
@@ -59,7 +68,7 @@ class World:
             report_timeout=60.0,
         )
         self.controller = PodController(here, self.pods)
-        collector = Collector(NODE, inventory, self.controller, self.pods, self.vsphere, self.clock)
+        collector = Collector(NODE, inventory, self.controller, self.pods, cast("Any", self.vsphere), self.clock)
         self._tasks = [asyncio.create_task(each.run()) for each in (self.controller, collector)]
         self.vsphere.connect(self.controller.inventory_changed)
         self.pods.watch = self.controller
@@ -76,6 +85,12 @@ class World:
     async def restart(self) -> None:
         await self.stop()
         self.start()
+
+    def set_parent(self, parent: ParentVM | None) -> None:
+        """The parent froze, thawed or went; the process is told as by `parent_controller`."""
+        self.vsphere.parent = parent
+        if self.vsphere.listener:
+            self.controller.hurry()
 
     # Time.
 

@@ -88,6 +88,7 @@ func (h *HostSystem) lose(ctx *Context, restart bool) {
 			if err := Guests.Crash(vm.Self); err != nil {
 				log.Printf("crash of %s: %v", vm.Self.Value, err)
 			}
+			ledger.release(vm.Self) // it uses nothing any more, whatever vCenter shows
 			if restart {
 				failover := vm.guestTask(work, "failover", func(work *Context) types.BaseMethodFault {
 					return h.failOver(work, vm)

@@ -1,6 +1,6 @@
 // Package simulator is govmomi's; this file knows what running VMs take of
 // their hosts and resource pools, and refuses what does not fit. The neighbour
-// ledger_publish.go shows it in the inventory.
+// ledger_keep.go follows the inventory for it.
 //
 // vSphere admits by reservations and lets memory be overcommitted; here a VM
 // counts with what it is believed to use, so that limits can be met in a test

@@ -67,7 +67,11 @@ func (m *Machines) describe(vm *simulator.VirtualMachine) (described Description
 	if host == nil {
 		return described // not started yet
 	}
-	if current, running := entry.current(); running {
+	current, running := entry.current()
+	if current != nil && !running {
+		described.State = guest.Off // also when vCenter cannot know: its host is lost
+	}
+	if running {
 		if stats, err := current.Stats(); err == nil {
 			if stats.Guest == "" {
 				stats.Guest = described.Guest

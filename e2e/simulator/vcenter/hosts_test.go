@@ -4,9 +4,10 @@ import (
 	"testing"
 
 	"github.com/vmware/govmomi/object"
+	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
 
-	"github.com/vmware/govmomi/simulator"
+	"vch.dev/e2e/simulator/guest"
 )
 
 func (l *lab) change(host types.ManagedObjectReference, change simulator.HostChange) {
@@ -130,6 +131,10 @@ func TestALostHostTakesItsGuestsWithIt(t *testing.T) {
 	if len(l.backend.ended) != 1 {
 		t.Errorf("guests ended: %v", l.backend.ended)
 	}
+	if described := l.vcenter.Machines.Describe(); described[0].State != guest.Off || described[0].Power != "poweredOn" {
+		t.Errorf("%+v", described)
+	}
+	l.until(l.rootPool().Reference(), "runtime.memory.overallUsage", is(int64(0)))
 	if l.backend.hosts["parent"].InfoSet("guestinfo.word", "from beyond") == nil {
 		t.Error("a dead guest was heard")
 	}

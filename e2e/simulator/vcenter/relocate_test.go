@@ -6,10 +6,9 @@ import (
 
 	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/property"
+	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
-
-	"github.com/vmware/govmomi/simulator"
 )
 
 func (l *lab) relocate(vm types.ManagedObjectReference, spec types.VirtualMachineRelocateSpec) error {

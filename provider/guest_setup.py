@@ -1,0 +1,33 @@
+"""What all parents of a VCH are set up with: registries, certificates, proxy. Pure.
+
+A part of the agent's `setup` (`parent_message`), the same for each image; only what is said is in it, so that a VCH
+that says nothing needs nothing of its guests.
+"""
+
+from typing import Any
+
+from provider.api.supplies import Proxy, Registries
+
+
+def common(registries: Registries, ca_bundle: str | None, proxy: Proxy) -> dict[str, Any]:
+    """`ca_bundle`: the PEM text that `registries.caBundleRef` points to."""
+    setup: dict[str, Any] = {}
+    if registries.mirrors or registries.insecure:
+        setup["registries"] = {
+            "mirrors": [{"registry": each.registry, "endpoints": list(each.endpoints)} for each in registries.mirrors],
+            "insecure": list(registries.insecure),
+        }
+    if ca_bundle:
+        setup["caBundle"] = ca_bundle
+    told = {
+        name: value
+        for name, value in (
+            ("httpProxy", proxy.http_proxy),
+            ("httpsProxy", proxy.https_proxy),
+            ("noProxy", proxy.no_proxy),
+        )
+        if value
+    }
+    if told:
+        setup["proxy"] = told
+    return setup

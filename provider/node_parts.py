@@ -1,0 +1,320 @@
+"""The parts of one virtual node that stand on a connection to vCenter, put together. Nothing runs here.
+
+`node_engine`, the neighbour, connects, makes these and runs them. What is decided between them is in functions of
+values: this only says which part asks which.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from provider import capacity, guestinfo, node, parent_slots, parent_status, quantity, standby_controller
+from provider.addresses import AddressBook, AddressPool
+from provider.admission import Admission
+from provider.api.vch import Sharing, VirtualContainerHostSpec
+from provider.capacity import Limits, Resources
+from provider.collector import Collector
+from provider.errors import ProviderError
+from provider.guest.credentials import ClientCredentials
+from provider.guest.link import GuestLink, LinkState
+from provider.image_controller import ImageController
+from provider.kube.client import KubeObject
+from provider.kube.events import EventRecorder
+from provider.kube.objects import ObjectWatches
+from provider.kube.parents import ParentObjects
+from provider.kube.writes import PodWrites
+from provider.parent_controller import ParentController, ParentInventory, ParentMirror, Placing, Wants
+from provider.parent_controller.controller import Owner
+from provider.parent_slots import Demand, Slot
+from provider.parentvm import NO_FACTS, GuestFacts, ParentKey, Placement
+from provider.plan import Offer
+from provider.pod_controller import Inventory, PodController, Surroundings
+from provider.pod_controller.surroundings import Link, RelayHandler
+from provider.podvm import Appeared, InventoryEvent, PodIdentity, PodVM, PowerState, Synced, Vanished, VSphere
+from provider.process import Process
+from provider.relay_controller import RelayController
+from provider.standby_controller import Standby, StandbyController, StandbyPorts
+from provider.vch_status import ParentCounts
+from provider.vm_class import VMClass
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the parts are made from."""
+
+    process: Process  # under the fence of the VCH's Lease
+    vch: KubeObject
+    spec: VirtualContainerHostSpec
+    vsphere: VSphere
+    placed: Placement
+    pool: AddressPool
+    credentials: ClientCredentials
+    common: Mapping[str, Any]  # what all parents are set up with
+    on_change: Callable[[], None]  # parents, capacity or images may have changed
+
+
+class NodeParts:
+    """One connection's."""
+
+    def __init__(self, given: Given, inventory: Inventory) -> None:
+        self.given = given
+        self._retired = False
+        self.inventory = inventory
+        process, spec, clock = given.process, given.spec, given.process.clock
+        self.name: str = given.vch["metadata"]["name"]
+        self._uid: str = given.vch["metadata"]["uid"]
+        self.parents = ParentInventory(process.cluster, self._uid)
+        self.addresses = AddressBook(given.pool, inventory.addresses)
+        self.admission = Admission(lambda admission: self.resources(admission)[1])
+        self.images = ImageController(
+            given.vsphere, lambda: process.catalog.images, self._used_images, clock, self._images_changed
+        )
+        self.parent_controller = ParentController(
+            Owner(process.cluster, self._uid, self.name),
+            self.parents,
+            given.vsphere,
+            Wants(self._slots, spec.parents.max_concurrent),
+            _ParentAddresses(self.addresses, spec),
+            clock,
+            self._parents_changed,
+        )
+        self.placing = Placing(self.parent_controller, self.parents, inventory, self._offer, self._classes, clock)
+        self.standby = StandbyController(
+            PodIdentity(process.cluster, self._uid, self.name, "", "", ""),
+            inventory,
+            given.vsphere,
+            self._standbys,
+            StandbyPorts(
+                self.placing.place,
+                self.placing.lend,
+                self.placing.is_current,
+                self.addresses.reserve,
+                self.addresses.release,
+                lambda **facts: self.here.clone_facts(**facts),
+            ),
+            clock,
+            process.report_timeout,
+        )
+        writes = PodWrites(process.client)
+        self.events = EventRecorder(writes, self.name, clock)
+        self.objects = ObjectWatches(process.client, self.name)
+        self.here = Surroundings(
+            cluster=process.cluster,
+            vch=self._uid,
+            node=self.name,
+            node_labels=node.labels(self.name, spec),
+            spec=spec,
+            addresses=self.addresses,
+            inventory=inventory,
+            parents=self.placing,
+            standby=self.standby,
+            admission=self.admission,
+            vsphere=given.vsphere,
+            pods=writes,
+            objects=self.objects,
+            events=self.events,
+            relay=RelayController(writes, self.name, spec.node.address),
+            credentials=given.credentials,
+            link=self._link,
+            clock=clock,
+            report_timeout=process.report_timeout,
+        )
+        self.pods = PodController(self.here, process.objects)
+        self.collector = Collector(self.name, inventory, self.pods, writes, given.vsphere, clock)
+        self._ready: frozenset[str] = frozenset()
+        self.mirror = ParentMirror(self.name, ParentObjects(process.client), self._parent_objects, clock)
+
+    # What the node offers.
+
+    def resources(self, admission: Admission | None = None) -> tuple[Resources | None, Resources | None]:
+        """Capacity and allocatable; None while hosts and pool are not known."""
+        if not self.parents.synced:
+            return None, None
+        limits = self.given.spec.limits
+        whole = capacity.capacity(
+            Limits(
+                quantity.millis(limits.cpu) if limits.cpu else None,
+                quantity.whole(limits.memory) if limits.memory else None,
+                limits.pods,
+            ),
+            self.parents.pool,
+            {moref: host for moref, host in self.parents.hosts.items() if self._concerns(moref)},
+            len(self.addresses),
+        )
+        books = admission or self.admission
+        held = sum(vm.memory_mib * 2**20 for vm in self.parents.parents if vm.power_state is PowerState.ON)
+        return whole, capacity.allocatable(
+            whole, parents=Resources(memory_bytes=held), overhead=books.overhead, ended=books.ended
+        )
+
+    def inventory_changed(self, event: InventoryEvent) -> None:
+        """vSphere shows something new."""
+        now = self.given.process.clock.monotonic()
+        changed = self.parents.apply(event, now)
+        self.pods.inventory_changed(event)
+        if changed or isinstance(event, Synced):
+            self.parent_controller.inventory_changed(event)
+        if isinstance(event, Appeared | Vanished | Synced):
+            self.standby.wake()
+            self.given.on_change()
+
+    def parent_counts(self) -> ParentCounts:
+        """How many parents there are and should be, and what is said of those that are missing."""
+        controller = self.parent_controller
+        usable = [key for key in controller.slots if (host := self.parents.hosts.get(key.host)) and host.usable]
+        ready = {key for key in controller.slots if (found := controller.decisions.get(key)) and found.ready}
+        missing = {Demand(key.image, key.vm_class, key.namespace) for key in controller.slots}
+        missing -= {Demand(key.image, key.vm_class, key.namespace) for key in ready}
+        return ParentCounts(
+            desired=len(usable),
+            ready=len(ready),
+            missing=tuple(controller.waits_for(demand) for demand in sorted(missing, key=str)),
+            failure=controller.failure(),
+            on_demand=not self.given.spec.parents.prewarm or self.given.spec.sharing is Sharing.NAMESPACE,
+            classes_missing=tuple(
+                name for name in self.given.spec.template.classes if name not in self.given.process.catalog.classes
+            ),
+        )
+
+    def image_error(self) -> ProviderError | None:
+        """Why an image of the VCH cannot be used; None if all can."""
+        try:
+            self._slots((), ())
+        except ProviderError as error:
+            return error
+        return None
+
+    def guest_facts(self) -> GuestFacts:
+        """What the guests of the default image are, and all images that any parent has."""
+        reports = [vm.report.guest for vm in self.parents.parents if vm.report is not None]
+        if not reports:
+            return NO_FACTS
+        images = {image.names: image for guest in reports for image in guest.images}
+        return replace(reports[0], images=tuple(images.values()))
+
+    def retire(self) -> None:
+        """Nothing is wanted any more: parents and standby clones go."""
+        self._retired = True
+        self.parent_controller.wake()
+        self.standby.wake()
+
+    # What the parts ask of one another.
+
+    def _concerns(self, host: str) -> bool:
+        return not self.given.placed.hosts or host in self.given.placed.hosts
+
+    def _classes(self) -> Mapping[str, VMClass]:
+        known = self.given.process.catalog.classes
+        return {name: known[name] for name in self.given.spec.template.classes if name in known}
+
+    def _offer(self) -> Offer | None:
+        classes = tuple(self._classes().values())
+        by_namespace = self.given.spec.sharing is Sharing.NAMESPACE
+        return Offer(classes, tuple(self.given.spec.template.images), by_namespace) if classes else None
+
+    def _used_images(self) -> Sequence[str]:
+        own = (each.image for each in self._classes().values() if each.image)
+        return list(dict.fromkeys((*self.given.spec.template.images, *own)))
+
+    def _slots(self, hosts: Collection[str], demands: Collection[Demand]) -> Mapping[ParentKey, Slot]:
+        if self._retired:
+            return {}
+        spec = self.given.spec
+        return parent_slots.wanted(
+            hosts=[host for host in hosts if self._concerns(host)],
+            classes=tuple(self._classes().values()),
+            images=self.images.images(self.given.common),
+            offered=spec.template.images,
+            common={"portGroup": self.given.placed.port_group, "datastore": self.given.placed.datastore},
+            prewarm=spec.parents.prewarm and spec.sharing is Sharing.VCH,
+            demands=demands,
+        )
+
+    def _standbys(self) -> Sequence[Standby]:
+        if self._retired or self.given.spec.sharing is Sharing.NAMESPACE:
+            return ()  # nobody knows yet whose Pod it will be
+        classes = self._classes()
+        default = self.given.spec.template.images[0]
+        return standby_controller.wanted(
+            {name: each.standby for name, each in classes.items()},
+            {name: each.image or default for name, each in classes.items()},
+        )
+
+    def catalog_changed(self) -> None:
+        """Classes or images."""
+        self.images.changed()
+        self.parent_controller.wake()
+        self.standby.wake()
+        self.pods.hurry()
+        self.given.on_change()
+
+    def _images_changed(self) -> None:
+        self.parent_controller.wake()
+        self.given.on_change()
+
+    def _parents_changed(self) -> None:
+        decisions = self.parent_controller.decisions.values()
+        ready = frozenset(each.ready.moref for each in decisions if each.ready is not None)
+        if ready - self._ready:
+            self.pods.hurry()
+            self.standby.wake()
+        self._ready = ready
+        self.parent_controller.addresses_done()
+        self.mirror.changed()
+        self.given.on_change()
+
+    def _parent_objects(self) -> Mapping[str, KubeObject] | None:
+        if not self.parents.synced:
+            return None
+        clones: dict[str, int] = {}
+        for vm in self.inventory.vms():
+            if vm.origin is not None:
+                clones[vm.origin.parent_id] = clones.get(vm.origin.parent_id, 0) + 1
+        now, slots = self.given.process.clock.now(), self.parent_controller.slots
+        made = (
+            parent_status.parent_object(
+                self.given.vch,
+                vm,
+                slots.get(vm.marks.key),
+                self.parents.hosts,
+                clones.get(vm.marks.parent_id, 0),
+                now,
+            )
+            for vm in self.parents.parents
+        )
+        return {each["metadata"]["name"]: each for each in made}
+
+    def _link(self, vm: PodVM, relay: RelayHandler, on_change: Callable[[LinkState], None]) -> Link:
+        assert vm.pin is not None
+        clock = self.given.process.clock
+        return GuestLink(
+            identity=vm.identity,
+            clone_id=vm.clone_id,
+            address=vm.address,
+            port=guestinfo.GUEST_PORT,
+            pin=vm.pin,
+            credentials=self.given.credentials,
+            relay=relay,
+            on_change=on_change,
+            clock=lambda: clock.now().timestamp(),
+        )
+
+
+class _ParentAddresses:
+    """Addresses for parents while they are prepared."""
+
+    def __init__(self, book: AddressBook, spec: VirtualContainerHostSpec) -> None:
+        self._book = book
+        self._network = spec.network
+
+    def lend(self, holder: str) -> Mapping[str, Any]:
+        """Raises AddressesExhausted."""
+        network = self._network
+        return {
+            "address": f"{self._book.reserve(holder)}/{network.prefix_length}",
+            "gateway": network.gateway,
+            "nameservers": list(network.nameservers),
+        }
+
+    def give_back(self, holder: str) -> None:
+        self._book.release(holder)

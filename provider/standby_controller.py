@@ -1,0 +1,237 @@
+"""Standby clones: thawed already, with address, key and pin, but without a Pod; bound to the next Pod that fits.
+
+A Pod that gets one saves the clone and the thaw. Bound is bound: a VM serves one Pod UID in its whole life (invariant
+I-02), so what was bound is never a standby clone again, and what is outdated or of no use is destroyed. Binding is a
+Reconfigure fenced by `changeVersion`: of two that reach for one VM, one gets it.
+"""
+
+import asyncio
+import contextlib
+import os
+import secrets
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from provider import errors, guestinfo, metrics
+from provider.backoff import Backoff
+from provider.clock import Clock
+from provider.parent_slots import Demand
+from provider.parentvm import ParentVM
+from provider.plan import PodPlan
+from provider.pod_controller.inventory import Inventory, Seen
+from provider.podvm import CloneOrigin, CloneRequest, GuestPhase, PodIdentity, PodVM, PowerState, VSphere
+
+_NAME_LIMIT = 79
+
+
+@dataclass(frozen=True, slots=True)
+class Standby:
+    """What is wanted: so many clones of that kind."""
+
+    demand: Demand
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class StandbyPorts:
+    """The ways out: choose a parent, reserve and release an address, facts for a clone's birth."""
+
+    place: Callable[[Demand], ParentVM]
+    lend: Callable[[ParentVM], contextlib.AbstractContextManager[None]]
+    is_current: Callable[[CloneOrigin], bool]
+    reserve: Callable[[str], str]
+    release: Callable[[str], None]
+    facts: Callable[..., guestinfo.CloneFacts]
+
+
+class StandbyController:
+    """One virtual node's."""
+
+    def __init__(
+        self,
+        owner: PodIdentity,
+        inventory: Inventory,
+        vsphere: VSphere,
+        wants: Callable[[], Sequence[Standby]],
+        ports: StandbyPorts,
+        clock: Clock,
+        report_timeout: float,
+    ) -> None:
+        self.hits = 0
+        self.misses = 0
+        self._owner = owner
+        self._inventory = inventory
+        self._vsphere = vsphere
+        self._wants = wants
+        self._ports = ports
+        self._clock = clock
+        self._report_timeout = report_timeout
+        self._changed = asyncio.Event()
+        self._taken: set[str] = set()  # morefs that a Pod is being bound to, or was
+        self._pins: dict[str, str] = {}  # written; the watch shows them a moment later
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._backoffs: defaultdict[str, Backoff] = defaultdict(Backoff)
+        self._log = structlog.get_logger(node=owner.node)
+
+    def wake(self) -> None:
+        """The inventory, a parent or a class may have changed."""
+        self._changed.set()
+
+    def ready_count(self) -> int:
+        return sum(1 for seen in self._free() if self._ready(seen.vm))
+
+    def take(self, plan: PodPlan) -> PodVM | None:
+        """A standby clone for a Pod, which nobody else gets; None if there is none. Counts hits and misses."""
+        demand = Demand(plan.image, plan.vm_class.name, plan.shares)
+        if not any(each.demand == demand and each.count for each in self._wants()):
+            return None
+        for seen in self._free():
+            if self._ready(seen.vm) and _demand(seen.vm) == demand and self._current(seen.vm):
+                self._taken.add(seen.vm.moref)
+                self._count(hit=True)
+                self.wake()
+                return seen.vm
+        self._count(hit=False)
+        return None
+
+    async def run(self) -> None:
+        """Until cancelled; standby clones stay as they are then."""
+        try:
+            while True:
+                self._changed.clear()
+                until = self._look()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(None if until is None else max(0.0, until - self._clock.monotonic())):
+                        await self._changed.wait()
+        finally:
+            tasks = list(self._tasks.values())
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _look(self) -> float | None:
+        if not self._inventory.synced:
+            return None
+        now = self._clock.monotonic()
+        self._taken &= {seen.vm.moref for seen in self._inventory.standbys()}
+        wanted = {each.demand: each.count for each in self._wants()}
+        untils: list[float] = []
+        there: dict[Demand, int] = defaultdict(int)
+        for seen in self._free():
+            vm, demand = seen.vm, _demand(seen.vm)
+            why = self._useless(seen, now)
+            if why is None and there[demand] >= wanted.get(demand, 0):
+                why = "it is not wanted any more"
+            if why is not None:
+                self._begin(vm.moref, self._destroy(vm, why))
+                continue
+            there[demand] += 1
+            if not self._pin(vm):
+                if vm.report is not None:
+                    self._begin(vm.moref, self._write_pin(vm))
+                else:
+                    untils.append(seen.since + self._report_timeout)
+        for demand, count in wanted.items():
+            for number in range(there[demand], count):
+                key = f"{demand.image}/{demand.vm_class}/{number}"
+                backoff = self._backoffs[key]
+                if now < backoff.until:
+                    untils.append(backoff.until)
+                else:
+                    self._begin(key, self._clone(key, demand))
+        return min(untils, default=None)
+
+    def _free(self) -> list[Seen]:
+        return [seen for seen in self._inventory.standbys() if seen.vm.moref not in self._taken]
+
+    def _ready(self, vm: PodVM) -> bool:
+        return vm.power_state is PowerState.ON and self._pin(vm) is not None and vm.moref not in self._tasks
+
+    def _pin(self, vm: PodVM) -> str | None:
+        return vm.pin or self._pins.get(vm.moref)
+
+    def _current(self, vm: PodVM) -> bool:
+        return vm.origin is not None and self._ports.is_current(vm.origin)
+
+    def _useless(self, seen: Seen, now: float) -> str | None:
+        vm = seen.vm
+        if vm.power_state is not PowerState.ON:
+            return f"it is {vm.power_state.value}"
+        if vm.report is not None and vm.report.phase is GuestPhase.REFUSED:
+            return f"its guest refused: {vm.report.message or 'no reason given'}"
+        if vm.report is None and not self._pin(vm) and now >= seen.since + self._report_timeout:
+            return f"its agent was silent for {self._report_timeout:.0f} s"
+        return None if self._current(vm) else "its parent is outdated or gone"
+
+    def _begin(self, key: str, work: Coroutine[object, object, None]) -> None:
+        if key in self._tasks:
+            work.close()
+            return
+        task = asyncio.create_task(self._attempt(key, work), name=f"standby {key}")
+        self._tasks[key] = task
+        task.add_done_callback(lambda _: self._done(key))
+
+    def _done(self, key: str) -> None:
+        self._tasks.pop(key, None)
+        self.wake()
+
+    async def _attempt(self, key: str, work: Coroutine[object, object, None]) -> None:
+        try:
+            await work
+            self._backoffs.pop(key, None)
+        except errors.ProviderError as error:
+            delay = self._backoffs[key].failed(error, self._clock.monotonic())
+            self._log.warning(
+                "standby clone failed", key=key, reason=error.reason, error=str(error), retry_in=round(delay, 1)
+            )
+
+    async def _clone(self, key: str, demand: Demand) -> None:
+        parent = self._ports.place(demand)
+        clone_id = secrets.token_hex(16)
+        origin = CloneOrigin(parent.marks.parent_id, demand.image, demand.vm_class, demand.namespace)
+        try:
+            facts = self._ports.facts(
+                identity=self._owner,
+                clone_id=clone_id,
+                hostname="standby",
+                address=self._ports.reserve(clone_id),
+                origin=origin,
+                seed=os.urandom(64),
+            )
+            name = f"{self._owner.node}-standby-{demand.vm_class}"[: _NAME_LIMIT - 9] + f"-{clone_id[:8]}"
+            request = CloneRequest(parent.moref, name, "", guestinfo.encode_clone(facts))
+            with self._ports.lend(parent):
+                moref = await self._vsphere.clone(request)
+            self._log.info("standby vm cloned", vm=name, moref=moref, parent=parent.name)
+            await self._inventory.appears(moref)
+        finally:
+            self._ports.release(clone_id)
+
+    async def _write_pin(self, vm: PodVM) -> None:
+        assert vm.report is not None
+        await self._vsphere.pin(vm.moref, vm.report.fingerprint)
+        self._pins[vm.moref] = vm.report.fingerprint
+
+    async def _destroy(self, vm: PodVM, why: str) -> None:
+        self._log.info("standby vm destroyed", vm=vm.name, why=why)
+        await self._vsphere.power_off(vm.moref)
+        await self._vsphere.destroy(vm.moref)
+        self._inventory.destroyed(vm.moref)
+        self._pins.pop(vm.moref, None)
+
+    def _count(self, *, hit: bool) -> None:
+        self.hits, self.misses = self.hits + hit, self.misses + (not hit)
+        metrics.STANDBY.labels(node=self._owner.node, result="hit" if hit else "miss").inc()
+
+
+def _demand(vm: PodVM) -> Demand:
+    assert vm.origin is not None
+    return Demand(vm.origin.image, vm.origin.vm_class, vm.origin.namespace)
+
+
+def wanted(counts: Mapping[str, int], image_of: Mapping[str, str]) -> list[Standby]:
+    """By class: how many, and of which image; shared by the whole VCH."""
+    return [Standby(Demand(image_of[name], name), count) for name, count in counts.items() if count]

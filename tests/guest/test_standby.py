@@ -1,0 +1,91 @@
+"""Standby clones: thawed and connected without a pod, bound to one, once."""
+
+from typing import Any
+
+import pytest
+
+from tests.guest import build
+from tests.guest.machine import Guest
+
+_POD = {"namespace": "default", "name": "web", "uid": "uid-1"}
+
+
+async def test_a_standby_clone_reports_and_greets_without_a_pod_and_is_bound_later(guest: Guest) -> None:
+    guest.identify(pod=None, hostname="")
+    async with guest.agent():
+        port = (await guest.report())["port"]
+        early = await guest.provider(port)
+        assert (await early.hello(uid=""))["podUID"] == ""
+        early.send(type="snapshot", objects=[build.node(), build.service()])
+        early.send(type="ping")
+        await early.receive()
+        assert await guest.pods() == []  # a clone without a pod has none: that is the truth
+        assert (await (await guest.provider(port)).hello(uid="uid-1"))["reason"] == "WrongPod"
+        guest.identify(pod=_POD)
+        provider = await guest.provider(port)
+        assert (await provider.hello())["podUID"] == "uid-1"
+        assert await early.ended()
+        provider.send(type="snapshot", objects=[build.node(), build.pod()])
+        provider.send(type="ping")
+        await provider.receive()
+        assert await guest.pods() == ["web"]
+        assert guest.done == ["reseed", "clock", "names", "nic", "names"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"pod": {**_POD, "uid": "uid-2"}}, "OtherPod"),
+        ({"pod": None}, "OtherPod"),
+        ({"pod": {"uid": "uid-2"}}, "BadIdentity"),
+    ],
+)
+@pytest.mark.parametrize("standby", [True, False])
+async def test_a_clone_is_bound_once(guest: Guest, change: dict[str, Any], reason: str, standby: bool) -> None:
+    guest.identify(pod=None if standby else _POD)
+    async with guest.agent():
+        port = (await guest.report())["port"]
+        if standby:
+            guest.identify(pod=_POD)
+            assert (await (await guest.provider(port)).hello())["type"] == "welcome"
+        guest.identify(**change)
+        assert (await (await guest.provider(port)).hello())["reason"] == reason
+        await guest.report("Refused")
+
+
+async def test_binding_changes_nothing_but_pod_and_host_name(guest: Guest) -> None:
+    guest.identify(pod=None)
+    async with guest.agent():
+        port = (await guest.report())["port"]
+        guest.identify(pod=_POD, address="127.0.0.2/8")
+        assert (await (await guest.provider(port)).hello())["reason"] == "OtherPod"
+
+
+async def test_a_standby_clone_that_boots_or_restarts_is_the_same(guest: Guest) -> None:
+    guest.identify(pod=None)
+    async with guest.agent():
+        first = await guest.report()
+    for boot in (False, True):
+        if boot:
+            guest.boot()
+        guest.hypervisor.put("report", "null")
+        async with guest.agent():
+            assert (await guest.report())["fingerprint"] == first["fingerprint"]
+    guest.identify(pod=_POD)
+    guest.boot()
+    guest.hypervisor.put("report", "null")
+    async with guest.agent():
+        assert (await (await guest.provider((await guest.report())["port"])).hello())["podUID"] == "uid-1"
+
+
+@pytest.mark.parametrize("standby", [True, False])
+async def test_the_pod_outlives_a_boot(guest: Guest, standby: bool) -> None:
+    guest.identify(pod=None if standby else _POD)
+    async with guest.agent():
+        port = (await guest.report())["port"]
+        guest.identify(pod=_POD)
+        await (await guest.provider(port)).hello()
+    guest.boot()
+    guest.identify(pod={**_POD, "uid": "uid-2"})
+    async with guest.agent():
+        assert "of pod uid-1" in (await guest.report("Refused"))["message"]
