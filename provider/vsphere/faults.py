@@ -70,7 +70,7 @@ def translate(error: Exception) -> ProviderError:
     if isinstance(error, ProviderError):
         return error
     if isinstance(error, ssl.SSLCertVerificationError):
-        return CertificateMismatch(f"vCenter's certificate is not trusted: {error.verify_message}")
+        return CertificateMismatch(f"vCenter's certificate is not trusted: {getattr(error, 'verify_message', error)}")
     if isinstance(error, _BROKEN):
         return VCenterUnreachable(f"no answer from vCenter: {str(error) or type(error).__name__}")
     if isinstance(error, vmodl.fault.MethodNotFound):

@@ -76,7 +76,7 @@ def fetch(url: str, sha256: str) -> Iterator[OVA]:
     try:
         response = urllib.request.urlopen(url, timeout=_TIMEOUT)  # noqa: S310  (the scheme is checked above)
     except (OSError, http.client.HTTPException, ValueError) as error:
-        why = error.reason if isinstance(error, urllib.error.URLError) else error
+        why = error if isinstance(error, urllib.error.HTTPError) else getattr(error, "reason", error)
         raise OVAInvalid(f"{url} cannot be fetched: {why}") from error
     with response:
         yield OVA(url, sha256, response)

@@ -1,7 +1,7 @@
 """An OVA → a VM that is off in the VCH's folder, by OvfManager and an NFC lease, while the OVA is still being fetched.
 
-A lease that is not completed takes its VM with it: when anything goes wrong, the hash of the OVA included, nothing is
-left. Only when the hash is known to be right is the lease completed. (vSphere Web Services API: HttpNfcLease.)
+Only when the hash of the OVA is known to be right is the lease completed; when anything goes wrong it is aborted and
+the VM destroyed, so that nothing is left. (vSphere Web Services API: HttpNfcLease.)
 """
 
 import contextlib
@@ -64,7 +64,7 @@ def _import(session: Session, placement: Placement, url: str, sha256: str, name:
             archive.check()
             session.check()
         except BaseException as error:
-            _abort(lease, error)
+            _abandon(session, lease, error)
             raise
         made = faults.moref(getattr(lease.info, "entity", None))
         lease.HttpNfcLeaseComplete()
@@ -194,7 +194,11 @@ class _Progress:
             self._lease.HttpNfcLeaseProgress(min(99, 100 * self._sent // self._total))
 
 
-def _abort(lease: Any, error: BaseException) -> None:
-    with contextlib.suppress(Exception):  # the error that brought us here is the one to tell; the lease ends by itself
-        fault: Any = vmodl.MethodFault
+def _abandon(session: Session, lease: Any, error: BaseException) -> None:
+    """The error that brought us here is the one to tell, whatever becomes of this."""
+    fault: Any = vmodl.MethodFault
+    with contextlib.suppress(Exception):
+        entity = lease.info.entity
         lease.HttpNfcLeaseAbort(fault(msg=str(error)))
+        session.check()
+        entity.Destroy_Task()  # if the abort has not done it

@@ -38,7 +38,7 @@ def _card_changes(session: Session, request: MakeParent, placement: Placement) -
 
 def _backing(session: Session, placement: Placement) -> Any:
     card = vim.vm.device.VirtualEthernetCard
-    network = _network(session, placement)
+    network = network_of(session, placement)
     if isinstance(network, vim.dvs.DistributedVirtualPortgroup):
         switch: Any = network.config.distributedVirtualSwitch
         connection = vim.dvs.PortConnection(portgroupKey=network.key, switchUuid=switch.uuid)
@@ -46,8 +46,11 @@ def _backing(session: Session, placement: Placement) -> Any:
     return card.NetworkBackingInfo(deviceName=network.name, network=network)
 
 
-def _network(session: Session, placement: Placement) -> Any:
-    """The port group as the cluster names it: its managed object ID alone does not say of which type it is."""
+def network_of(session: Session, placement: Placement) -> Any:
+    """The port group as the cluster names it: its managed object ID alone does not say of which type it is.
+
+    Blocks. Raises PortGroupNotFound.
+    """
     pool = session.object(vim.ResourcePool, placement.resource_pool)
     for found in these(session.content, vim.ComputeResource, [pool.owner], "network"):
         for network in found.properties.get("network") or ():

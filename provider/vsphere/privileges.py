@@ -11,6 +11,7 @@ from pyVmomi import vim
 
 from provider.parentvm import Placement
 from provider.vsphere.inventory import Entry
+from provider.vsphere.parents import network_of
 from provider.vsphere.session import Session
 from provider.vsphere.templates import is_template
 
@@ -35,7 +36,7 @@ SOURCE_VM = ("VirtualMachine.Provisioning.Clone",)
 
 
 def needed(session: Session, placement: Placement, templates: Sequence[Entry]) -> list[tuple[Any, str, Sequence[str]]]:
-    """Object, name, privileges."""
+    """Object, name, privileges. Blocks."""
 
     def on(kind: type, moref: str, privileges: Sequence[str]) -> tuple[Any, str, Sequence[str]]:
         return session.object(kind, moref), placement.names.get(moref, moref), privileges
@@ -48,7 +49,8 @@ def needed(session: Session, placement: Placement, templates: Sequence[Entry]) -
     if placement.datastore:
         wanted.append(on(vim.Datastore, placement.datastore, DATASTORE))
     if placement.port_group:
-        wanted.append(on(vim.Network, placement.port_group, PORT_GROUP))
+        network = network_of(session, placement)
+        wanted.append((network, placement.names.get(placement.port_group, placement.port_group), PORT_GROUP))
     for template in templates:
         wanted.append((template.object, template.name, TEMPLATE if is_template(template) else SOURCE_VM))
     return wanted

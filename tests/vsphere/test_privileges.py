@@ -1,0 +1,103 @@
+"""Against the simulator, which enforces them: what is listed is enough, and all of it is needed.
+
+What is faked: the answers of HasPrivilegeOnEntities, to which the simulator says yes whatever it enforces.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from pyVmomi import vim
+
+from provider.errors import NoPermission
+from provider.parentvm import WantedPlacement
+from provider.vsphere import privileges
+
+from .conftest import PASSWORD, USER, Simulator, Watched, make_clone, make_machine, watching
+from .test_parents import make_request
+
+POD_USER = "vch"
+FOLDER = "/DC0/vm"
+POOL = "/DC0/host/DC0_C0/Resources"
+
+
+def role(**without: str) -> dict[str, list[str]]:
+    """The documented role, but for one privilege of an object."""
+    whole = {
+        FOLDER: [*privileges.FOLDER, privileges.FOLDER_WITH_PORT_GROUP, *privileges.TEMPLATE],
+        POOL: list(privileges.RESOURCE_POOL),
+        "/DC0/datastore/LocalDS_0": list(privileges.DATASTORE),
+        "/DC0/network/DC0_DVPG0": list(privileges.PORT_GROUP),
+    }
+    missing = without.get("without")
+    return {where: [each for each in allowed if each != missing] for where, allowed in whole.items()}
+
+
+@pytest.fixture(name="limited")
+async def _limited(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Watched]:
+    """Connected as a user who may do what the role says, and nothing else."""
+    connect = simulator.connect
+    simulator.put("/logins", {USER: PASSWORD, POD_USER: PASSWORD})
+    monkeypatch.setattr(simulator, "connect", lambda: connect(POD_USER))
+    wanted = WantedPlacement("vm", "Resources", datastore="LocalDS_0", port_group="DC0_DVPG0")
+    async with watching(simulator, wanted) as watched:
+        yield watched
+
+
+def enforce(watched: Watched, allowed: dict[str, list[str]]) -> None:
+    watched.simulator.put("/privileges", {"user": POD_USER, "role": allowed})
+
+
+async def live(watched: Watched, source: str) -> None:
+    """All that is done in a pod VM's life, its parent's included."""
+    host = await watched.raw(lambda _: watched.vm(source).runtime.host._moId)
+    parent = await watched.vc.make_parent(make_request(source, host))
+    await watched.vc.power_on(parent)
+    watched.simulator.post(f"/vms/{parent}/freeze", {})
+    clone = await watched.vc.clone(make_clone(parent))
+    await watched.vc.pin(clone, "sha256:ab")
+    for moref in (clone, parent):
+        await watched.vc.power_off(moref)
+        await watched.vc.destroy(moref)
+
+
+async def test_the_documented_role_lacks_nothing_and_is_enough(limited: Watched) -> None:
+    source = await make_machine(limited.simulator, limited.vc, "photon", on=False)
+    enforce(limited, role())
+    await limited.vc.template("photon")
+    assert await limited.vc.missing_privileges() == {}
+    await live(limited, source)
+
+
+NEEDED: list[Any] = sorted({each for allowed in role().values() for each in allowed} - set(privileges.TEMPLATE))
+
+
+@pytest.mark.parametrize("privilege", NEEDED)
+async def test_nothing_of_the_role_can_be_left_out(limited: Watched, privilege: str) -> None:
+    source = await make_machine(limited.simulator, limited.vc, "photon", on=False)
+    enforce(limited, role(without=privilege))
+    with pytest.raises(NoPermission, match=rf"the privilege {privilege} on "):
+        await live(limited, source)
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, lacking: set[str]) -> None:
+    """HasPrivilegeOnEntities says that these are lacking, wherever they are asked for."""
+
+    def ask(_: Any, entities: list[Any], session: str, privileges: list[str]) -> list[Any]:
+        assert session
+        manager = vim.AuthorizationManager
+        granted = [manager.PrivilegeAvailability(privId=each, isGranted=each not in lacking) for each in privileges]
+        return [manager.EntityPrivilege(entity=each, privAvailability=granted) for each in entities]
+
+    monkeypatch.setattr(vim.AuthorizationManager, "HasPrivilegeOnEntities", ask)
+
+
+async def test_what_is_missing_is_told_by_object(limited: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    await make_machine(limited.simulator, limited.vc, "photon", on=False)
+    await limited.vc.template("photon")
+    answer(monkeypatch, {"VirtualMachine.Provisioning.Clone", "VirtualMachine.Interact.PowerOn", "Network.Assign"})
+    assert await limited.vc.missing_privileges() == {
+        "vm": ["VirtualMachine.Interact.PowerOn", "VirtualMachine.Provisioning.Clone"],
+        "DC0_DVPG0": ["Network.Assign"],
+        "photon": ["VirtualMachine.Provisioning.Clone"],
+    }
