@@ -62,6 +62,12 @@ class ImageController:
     def images(self, common: Mapping[str, Any]) -> Mapping[str, Image]:
         """All images whose template is known. Raises the error of the first used one that is not."""
         known = self._known()
+        for name in self._used_with_bases():
+            if name not in known:
+                there = ", ".join(sorted(known)) or "none"
+                raise errors.InvalidSpec(
+                    "spec.template.images", f"PodVMImage {name!r} does not exist; there are: {there}"
+                )
         made = {}
         for name, spec in known.items():
             source = ""
