@@ -67,12 +67,13 @@ def _build(folder: Path, base: Base, added: dict[str, Path], key: str) -> None:
         tree = Path(scratch) / "root"
         with progress.step("Guest's file tree"):
             disk.assemble(tree, base.tar, added)
+            disk.add_kernel(tree, base.release, base.kernel, folder / "initrd.gz", base.modules)
         with progress.step("Guest's disk"):
             disk.make(tree, folder / "base.raw")
     manifest = {
         "name": key,
         "suite": rootfs.SUITE,
-        "kernel": (base.folder / "kernel-version").read_text(),
+        "kernel": base.release,
         "packages": dict(line.split("\t") for line in base.packages),
         "images": [image.name for image in archive.IMAGES],
     }

@@ -5,6 +5,7 @@ No partition table and no boot loader: QEMU is given the kernel. Writes of a VM 
 """
 
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -49,6 +50,8 @@ _MASKED = (
     "timers.target",
 )
 _ENABLED = ("containerd.service", "kubelet.service", "vch-agent.service")
+LOADABLE = ("kernel/drivers/net/dummy.ko",)
+"""Modules that a parent may be told to load, besides those of the initrd: this kernel has 90 MB of them."""
 _REMOVED = ("var/cache", "var/lib/apt", "var/log", "etc/machine-id", "etc/hostname", "etc/resolv.conf", "etc/apt")
 
 
@@ -79,6 +82,18 @@ def assemble(tree: Path, base: Path, additions: Mapping[str, Path]) -> None:
     # The agent's byte code, which its unit does not write: compiled once here rather than at each boot of a slow guest.
     agent = ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "/usr/lib/vch"]
     run(["chroot", tree, "/usr/bin/python3", *agent])
+
+
+def add_kernel(tree: Path, release: str, kernel: Path, initrd: Path, modules: Path) -> None:
+    """What QEMU boots, for a guest to boot again with other parameters; and modules. Raises BuildFailed, OSError."""
+    boot, folder = tree / "boot", tree / "lib/modules" / release
+    boot.mkdir(exist_ok=True)
+    shutil.copyfile(kernel, boot / f"vmlinuz-{release}")
+    shutil.copyfile(initrd, boot / f"initrd.img-{release}")
+    for name in (*LOADABLE, "modules.builtin", "modules.order"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(modules / name, folder / name)
+    run(["chroot", tree, "/sbin/depmod", release])
 
 
 def make(tree: Path, place: Path) -> None:

@@ -17,7 +17,16 @@ SUITE = "bookworm"
 MIRROR = os.environ.get("VCH_DEBIAN_MIRROR", "")
 SECURITY_MIRROR = os.environ.get("VCH_DEBIAN_SECURITY_MIRROR", "")
 """Mirrors to use instead of Debian's own, which mmdebstrap knows, updates and security fixes included."""
-PACKAGES = ("ca-certificates", "containerd", "containernetworking-plugins", "openssl", "python3", "runc", "systemd")
+PACKAGES = (
+    "ca-certificates",
+    "containerd",
+    "containernetworking-plugins",
+    "kmod",
+    "openssl",
+    "python3",
+    "runc",
+    "systemd",
+)
 KERNEL = "linux-image-cloud-amd64"
 EPOCH = "1700000000"
 """No file is dated later: the same packages make the same bytes."""
@@ -52,6 +61,11 @@ class Base:
     def modules(self) -> Path:
         """The kernel's modules, by their paths below /lib/modules/<version>."""
         return self.folder / "modules"
+
+    @property
+    def release(self) -> str:
+        """The kernel's, as `uname -r` says it."""
+        return (self.folder / "kernel-version").read_text()
 
     @property
     def packages(self) -> list[str]:

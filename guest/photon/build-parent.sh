@@ -43,7 +43,8 @@ done
     die "cgroup v2 is required: add systemd.unified_cgroup_hierarchy=1 to the kernel command line in /boot/photon.cfg and reboot"
 
 echo "== packages"
-tdnf install -y containerd runc cni python3 openssl open-vm-tools curl tar util-linux iptables
+tdnf install -y containerd runc cni python3 openssl open-vm-tools curl tar util-linux iptables kmod ca-certificates
+command -v ctr >/dev/null || die "containerd did not bring ctr, which pulls preloaded images"
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || die "python3 3.11 or newer is required"
 command -v vmware-rpctool >/dev/null || die "open-vm-tools did not bring vmware-rpctool"
 

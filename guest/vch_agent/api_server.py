@@ -92,7 +92,8 @@ class APIServer:
     async def _until_known(self, resource: Resource) -> None:
         """Empty is not unknown: no answer about the pod before the provider's (see `pod_objects`)."""
         try:
-            await asyncio.wait_for(self._objects.until_known(resource), _HOLD)
+            async with asyncio.timeout(_HOLD):
+                await self._objects.until_known(resource)
         except TimeoutError:
             raise _retry("the provider has not said yet what runs here") from None
 

@@ -46,8 +46,7 @@ async def configure(
     Raises NoInterface, OSError.
     """
     with Netlink() as netlink:
-        for loopback in (link for link in netlink.links() if link.name == "lo" and not link.up):
-            netlink.set_up(loopback.index, up=True)
+        _loopback_up(netlink)
         link = await _appeared(netlink, wanted)
         if mac and mac.lower() != link.mac:
             if link.up:
@@ -65,6 +64,12 @@ async def configure(
     if address.version == 4:
         announce(link, address.ip)
     return link
+
+
+def loopback() -> None:
+    """Loopback alone, for a parent without a network: systemd brings it up, nothing does in a native guest."""
+    with Netlink() as netlink:
+        _loopback_up(netlink)
 
 
 def release(wanted: str = "") -> None:
@@ -86,6 +91,12 @@ def announce(link: Link, address: ipaddress.IPv4Address | ipaddress.IPv6Address)
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC) as raw:
         raw.bind((link.name, 0))
         raw.send(b"\xff" * 6 + mac + b"\x08\x06" + arp)
+
+
+def _loopback_up(netlink: Netlink) -> None:
+    for link in netlink.links():
+        if link.name == "lo" and not link.up:
+            netlink.set_up(link.index, up=True)
 
 
 async def _appeared(netlink: Netlink, wanted: str) -> Link:

@@ -18,6 +18,7 @@ from .pod_vm import PodVM
 from .preparation import PreparationFailed, Record
 from .process import ProgramFailed
 from .sd_notify import notify
+from .settings import Platform
 from .system import System
 from .thaw import Machine
 
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 
 POLL = 1.0
 _LOOKS_AGAIN = 5.0
+_LONGEST_PAUSE = 30.0
 _MOST_IMAGES = 50
 """As many as a kubelet puts into its Node's status; guestinfo is not for more."""
 
@@ -36,6 +38,10 @@ class Parenthood:
         self._vm = vm
         self._machine = machine
         self._system = system
+        self._bare = self._facts = Facts(
+            os_image=system.distribution(), kernel_version=system.release(), agent_version=__version__
+        )
+        """What is known before it is prepared."""
         self._latch = vm.settings.run / "parent-id"
         """Of the fork whose memory goes on from its base's; gone after a boot."""
 
@@ -87,12 +93,14 @@ class Parenthood:
 
         record = await preparation.prepare(self._system, vm.settings.lib, record, steps, say)
         if not vm.node:
+            self._system.loopback()
             await vm.serve_kubelet(who.node, kubeletconfig.NODE_IP)
             vm.objects.declare()  # a parent has no pod: empty is the truth
             vm.await_identity()
         notify("READY=1\nSTATUS=parent: warming up")
         await self._until_warm()
-        await self._report(told, ParentPhase.WARM, "", await self._facts(record))
+        self._facts = await self._find_out(record)
+        await self._report(told, ParentPhase.WARM, "", self._facts)
         notify("STATUS=parent: warm")
         log.info("warm")
 
@@ -102,6 +110,7 @@ class Parenthood:
         # What was allocated until now stays untouched by the collector, on pages that the clones share.
         gc.collect()
         gc.freeze()
+        pause = POLL
         while True:
             stillness.hold(vm.settings.root)
             os.sync()
@@ -120,8 +129,11 @@ class Parenthood:
             if message is not None and parent.parent_id(message) != parent.parent_id(told):
                 log.info("thawed as the fork %s", parent.parent_id(message))
                 return None, message
-            log.error("still the parent: %s", failure or "the freeze ended without a clone")
-            await asyncio.sleep(POLL)
+            cause = f"still the parent: {failure or 'the freeze ended without a clone'}"
+            log.error("%s", cause)
+            await self._report(told, ParentPhase.WARM, cause, self._facts)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
     async def _until_told_to_freeze(self, told: dict[str, Any]) -> dict[str, Any]:
         """The message when it says so, or when it is about something else by now."""
@@ -157,7 +169,7 @@ class Parenthood:
             before = warmth
             await asyncio.sleep(POLL)
 
-    async def _facts(self, record: Record) -> Facts:
+    async def _find_out(self, record: Record) -> Facts:
         """What the clones will be made of; parts that cannot be found out are left out."""
         vm, system = self._vm, self._system
         images, runtime = [], vm.api.runtime_version
@@ -174,7 +186,8 @@ class Parenthood:
             container_runtime_version=runtime,
             agent_version=__version__,
             images=images[:_MOST_IMAGES],
-            shares_memory=not (booted and (record.forked or record.effective.kernel_parameters)),
+            shares_memory=vm.settings.platform is Platform.VM
+            and not (booted and (record.forked or record.effective.kernel_parameters)),
         )
 
     async def _report(
@@ -182,9 +195,9 @@ class Parenthood:
         told: dict[str, Any],
         phase: ParentPhase,
         message: str,
-        facts: Facts = Facts(),  # noqa: B008 - frozen
+        facts: Facts | None = None,
     ) -> None:
-        text = parent.report(parent.parent_id(told), phase, message, facts)
+        text = parent.report(parent.parent_id(told), phase, message, facts or self._bare)
         with contextlib.suppress(ProgramFailed):
             await self._vm.hypervisor.set(guestinfo.REPORT, text)
 

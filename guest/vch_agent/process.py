@@ -44,7 +44,8 @@ async def run(
     except OSError as error:
         raise ProgramFailed(f"{arguments[0]} cannot be run: {error}") from error
     try:
-        stdout, stderr = await asyncio.wait_for(process.communicate(), within)
+        async with asyncio.timeout(within):  # not wait_for, which can lose a cancellation
+            stdout, stderr = await process.communicate()
     except TimeoutError:
         raise ProgramFailed(f"{arguments[0]} did not end within {within} s") from None
     finally:

@@ -58,7 +58,8 @@ class Relay:
     async def request(self, verb: Verb, namespace: str, name: str, content_type: str, body: Any) -> tuple[int, Any]:
         """Status code and object as the cluster gave them. Raises Unavailable."""
         try:
-            await asyncio.wait_for(self._attached.wait(), _RECONNECTS_WITHIN)
+            async with asyncio.timeout(_RECONNECTS_WITHIN):
+                await self._attached.wait()
         except TimeoutError:
             raise Unavailable("the provider is not connected") from None
         send = self._send

@@ -156,7 +156,8 @@ class Store:
         for watcher in collection.watchers:
             watcher.close()
         try:
-            await asyncio.wait_for(collection.caught_up.wait(), within)
+            async with asyncio.timeout(within):
+                await collection.caught_up.wait()
         except TimeoutError:
             return False
         return True

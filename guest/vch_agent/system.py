@@ -82,6 +82,10 @@ class System:
         servers = "".join(f"nameserver {server}\n" for server in network.nameservers)
         files.write(self._settings.etc / "resolv.conf", servers, 0o644)
 
+    def loopback(self) -> None:
+        """Up, for the kubelet to reach us. Raises OSError."""
+        nic.loopback()
+
     def disconnect(self) -> None:
         """Nothing of it left. Raises OSError."""
         nic.release(self._settings.nic)

@@ -169,6 +169,9 @@ class Recorder:
     async def connect(self, network: Any) -> None:
         self._do(f"connect {network.address}")
 
+    def loopback(self) -> None:
+        pass
+
     def disconnect(self) -> None:
         self._do("disconnect")
 

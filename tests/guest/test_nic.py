@@ -23,6 +23,11 @@ with netlink.Netlink() as wire:
     print(open("/proc/net/route").read())
     asyncio.run(nic.configure(ipaddress.ip_interface("10.9.0.18/24"), None, None, "eth0"))
     print(*wire.addresses(link.index, socket.AF_INET))
+    for _ in range(2):
+        nic.release("eth0")
+    link = next(link for link in wire.links() if link.name == "eth0")
+    print(link.up, *wire.addresses(link.index, socket.AF_INET), len(open("/proc/net/route").readlines()))
+nic.loopback()
 """
 
 
@@ -33,7 +38,8 @@ def test_the_card_gets_mac_address_and_route() -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(nic.__file__).parents[1])}
     result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 0, result.stderr
-    first, *routes, second = result.stdout.splitlines()
+    first, *routes, second, released = result.stdout.splitlines()
+    assert released == "False 1"  # nothing is left for a freeze
     assert first == "52:54:00:12:34:56 True 10.9.0.17/24"  # the parent's address is gone
     assert second == "10.9.0.18/24"
     assert any(line.split()[:3] == ["eth0", "00000000", "0100090A"] for line in routes)

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -108,6 +109,9 @@ async def test_a_freeze_that_fails_leaves_the_parent_what_it_is(guest: Guest) ->
         await _report(guest, "Warm")
         done = list(guest.done)
         await until(lambda: guest.hypervisor.calls().count("instantclone.freeze") > 1)
+        report = guest.hypervisor.get("report")
+        assert (report["phase"], report["guest"]["osImage"]) == ("Warm", "Debian")
+        assert "this machine cannot be frozen" in report["message"]
         assert guest.done == done
         os.mkfifo(guest.hypervisor.folder / ".thaw")
         await _until_frozen(guest)
@@ -136,15 +140,22 @@ async def test_a_step_that_fails_is_reported_with_its_cause(guest: Guest) -> Non
     async with guest.agent():
         report = await _report(guest, "Failed")
         assert report["message"] == "setup.kernelModules dummy: modprobe ended with 1: Module dummy not found"
+        assert report["guest"]["kernelVersion"] == "6.1"
         assert "instantclone.freeze" not in guest.hypervisor.calls()
 
 
 async def test_a_native_parent_refuses_what_is_its_hosts(guest: Guest) -> None:
-    guest.settings = build.settings(guest.settings.root, platform=Platform.NATIVE)
+    guest.settings = replace(guest.settings, platform=Platform.NATIVE)
     guest.hypervisor.put("parent", build.parent(kernelParameters=["panic=5"]))
     async with guest.agent():
         assert "setup.kernelParameters" in (await _report(guest, "Failed"))["message"]
         assert guest.system.done == []
+
+
+async def test_a_native_guest_shares_no_memory(guest: Guest) -> None:
+    guest.settings = replace(guest.settings, platform=Platform.NATIVE)
+    async with _frozen(guest) as report:
+        assert report["guest"]["sharesMemory"] is False
 
 
 async def test_a_boot_for_kernel_parameters_is_said_before_and_reported_after(guest: Guest) -> None:

@@ -23,7 +23,6 @@ type Config struct {
 // Backend makes native guests. It implements guest.Backend.
 type Backend struct {
 	config Config
-	facts  func() facts
 
 	mutex  sync.Mutex
 	guests map[string]*Guest // by VM
@@ -39,7 +38,7 @@ func New(config Config) (*Backend, error) {
 			return nil, fmt.Errorf("guest image %s: %w (it is made by guest/native/build.py)", config.Image, err)
 		}
 	}
-	return &Backend{config: config, facts: findFacts(config.Image), guests: map[string]*Guest{}}, nil
+	return &Backend{config: config, guests: map[string]*Guest{}}, nil
 }
 
 // Name implements guest.Backend.
@@ -51,7 +50,7 @@ func (b *Backend) PowerOn(_ context.Context, vm guest.VM, host guest.Host) (gues
 	if err != nil {
 		return nil, err
 	}
-	if err := g.start(vm, host, isClone(host)); err != nil {
+	if err := g.start(vm, host, isClone(host), nil); err != nil {
 		return nil, fmt.Errorf("power on %s: %w", vm.ID, err)
 	}
 	return g, nil
@@ -65,15 +64,14 @@ func (b *Backend) InstantClone(
 	if !ok {
 		return nil, fmt.Errorf("the source of %s is not a native guest", vm.ID)
 	}
-	parent, frozen := source.frozenAs()
-	if !frozen {
+	if !source.frozen() {
 		return nil, guest.ErrNotFrozen
 	}
 	g, err := b.guest(vm)
 	if err != nil {
 		return nil, err
 	}
-	if err := g.start(vm, host, !isFork(parent, host)); err != nil {
+	if err := g.start(vm, host, !source.isFork(host), source); err != nil {
 		return nil, errors.Join(fmt.Errorf("instant clone %s: %w", vm.ID, err), g.Destroy(ctx))
 	}
 	return g, nil

@@ -1,6 +1,7 @@
 package native
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 
@@ -221,4 +223,61 @@ func TestContainersEndWithTheirGuest(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.nothingLeft(2, stats.Processes)
+}
+
+// A parent that is to be prepared, a fork of it, and a clone of that: what each
+// was told to have is in those after it.
+func TestAPreparedParentAndItsForkLeaveWhatTheyHaveToTheirClones(t *testing.T) {
+	s := newSite(t)
+	for number := range 3 {
+		s.console(number + 1)
+	}
+	message := func(id, file string) string {
+		return fmt.Sprintf(`{"parentId": %q, "node": "vch", "freeze": true, "time": %d, "seed": "AAAA",
+			"setup": {"files": [{"path": %q, "content": "here"}], "sysctls": {"net.core.somaxconn": "77"}}}`,
+			id, time.Now().Unix(), file)
+	}
+	host := newFakeHost(map[string]string{parentKey: message("one", "/etc/one")})
+	began := time.Now()
+	parent, err := s.backend.PowerOn(t.Context(), s.vm(1), host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	receive(t, host.frozen, "freeze")
+	t.Logf("prepared and frozen in %v", time.Since(began))
+	if last := lastReport(host); !strings.Contains(last, `"phase":"Warm"`) || !strings.Contains(last, "vch.dev/pause:1") ||
+		!strings.Contains(last, `"sharesMemory":false`) {
+		t.Errorf("the parent said %s", last)
+	}
+	if stats, _ := parent.Stats(); stats.State != guest.Frozen || len(stats.Processes) != 0 {
+		t.Errorf("got %+v", stats)
+	}
+
+	host = newFakeHost(map[string]string{parentKey: message("two", "/etc/two"), identityKey: ""})
+	fork, err := s.backend.InstantClone(t.Context(), parent, s.vm(2), host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	receive(t, host.frozen, "freeze")
+	if last := lastReport(host); !strings.Contains(last, `"parentId":"two","phase":"Warm"`) {
+		t.Errorf("the fork said %s", last)
+	}
+
+	clone, _ := s.clone(fork, 3)
+	stats, _ := clone.Stats()
+	root := fmt.Sprintf("/proc/%d/root", stats.PID)
+	for name, want := range map[string]string{"/etc/one": "here", "/etc/two": "here"} {
+		if text, err := os.ReadFile(root + name); string(text) != want {
+			t.Errorf("%s: %q, %v", name, text, err)
+		}
+	}
+	command := exec.Command("nsenter", "--net", "--target", strconv.Itoa(stats.PID), "cat", "/proc/sys/net/core/somaxconn")
+	if text, err := command.Output(); strings.TrimSpace(string(text)) != "77" {
+		t.Errorf("net.core.somaxconn: %q, %v", text, err)
+	}
+}
+
+func lastReport(host *fakeHost) string {
+	text, _ := host.InfoGet("guestinfo.vch.report")
+	return text
 }

@@ -2,6 +2,7 @@ package native
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"maps"
 	"os"
@@ -39,20 +40,28 @@ type Guest struct {
 	memory   int           // configured, in MiB
 	life     *life         // while processes run
 	thinking chan struct{} // while a parent has not frozen; closing ends the wait
-	parent   string        // its ID as it froze
 }
 
-// start boots the guest: a clone runs its services, a parent waits to be told to
-// freeze.
-func (g *Guest) start(vm guest.VM, host guest.Host, clone bool) error {
+// start boots the guest: a clone runs its services, and so does a parent that is
+// to be prepared, until it freezes. Any other parent only waits to be told to.
+// source, if not nil, is the guest that it was cloned from.
+func (g *Guest) start(vm guest.VM, host guest.Host, clone bool, source *Guest) error {
 	g.changing.Lock()
 	defer g.changing.Unlock()
 	if g.gone {
 		return errClosed
 	}
 	g.vm, g.host = vm, host
+	if source != nil {
+		if err := inherit(source.dir, g.dir); err != nil {
+			return err
+		}
+	}
 	if clone {
-		return g.run()
+		return g.run(nil)
+	}
+	if parentOf(host).ParentID != "" {
+		return g.run(g.freeze)
 	}
 	g.waitToFreeze()
 	return nil
@@ -68,19 +77,14 @@ func (g *Guest) waitToFreeze() {
 	go func() {
 		ticks := time.NewTicker(looksForFreeze)
 		defer ticks.Stop()
-		parent := readParent(host)
-		for ; !parent.Freeze; parent = readParent(host) {
+		for !toldToFreeze(host) {
 			select {
 			case <-stop:
 				return
 			case <-ticks.C:
 			}
 		}
-		if err := g.backend.warm(host, parent); err != nil {
-			g.backend.config.Log.Error("report failed", "vm", g.id, "error", err)
-		}
 		g.mutex.Lock()
-		g.parent = parent.ID
 		stopped := g.thinking != stop
 		if !stopped {
 			g.state, g.thinking = guest.Frozen, nil
@@ -98,20 +102,68 @@ func (g *Guest) waitToFreeze() {
 // isClone tells at a boot; when it was cloned a guest may have no identity yet,
 // see isFork.
 func isClone(host guest.Host) bool {
-	_, found := host.InfoGet(identityKey)
-	return found
+	value, _ := host.InfoGet(identityKey)
+	return value != "" // as good as none: vSphere cannot remove a key
 }
 
-// frozenAs tells whether it is frozen, and as which parent.
-func (g *Guest) frozenAs() (parent string, frozen bool) {
+// isFork tells of a new clone of this one: it is to be a parent, and another one.
+func (g *Guest) isFork(host guest.Host) bool {
+	g.changing.Lock()
+	source := g.host
+	g.changing.Unlock()
+	id := parentOf(host).ParentID
+	return !isClone(host) && id != "" && id != parentOf(source).ParentID
+}
+
+// told is what a parent is told, as far as it matters here.
+type told struct {
+	ParentID string `json:"parentId"`
+	Freeze   bool   `json:"freeze"`
+}
+
+func parentOf(host guest.Host) told {
+	value, _ := host.InfoGet(parentKey)
+	var parent told
+	_ = json.Unmarshal([]byte(value), &parent) // what cannot be read is the agent's to complain about
+	return parent
+}
+
+func toldToFreeze(host guest.Host) bool { return parentOf(host).Freeze }
+
+// freeze ends a prepared parent's processes; its clones go on from what it has on
+// disk, by starting their own.
+func (g *Guest) freeze(l *life) {
+	g.changing.Lock()
+	defer g.changing.Unlock()
+	g.mutex.Lock()
+	current := g.life == l
+	if current {
+		g.life = nil // what ends now is no crash
+	}
+	g.mutex.Unlock()
+	if !current {
+		return
+	}
+	l.kill()
+	err := l.clean()
+	g.mutex.Lock()
+	g.state = guest.Frozen
+	g.timings["frozen"] = time.Now()
+	g.mutex.Unlock()
+	if err := errors.Join(err, l.host.Frozen()); err != nil {
+		g.backend.config.Log.Error("freeze failed", "vm", g.id, "error", err)
+	}
+}
+
+func (g *Guest) frozen() bool {
 	g.mutex.Lock()
 	defer g.mutex.Unlock()
-	return g.parent, g.state == guest.Frozen
+	return g.state == guest.Frozen
 }
 
-// run starts the guest's processes.
-func (g *Guest) run() error {
-	l, err := begin(g.backend.config, g.vm, g.host, g.heard)
+// run starts the guest's processes; freeze as in begin.
+func (g *Guest) run(freeze func(*life)) error {
+	l, err := begin(g.backend.config, g.vm, g.host, g.heard, freeze)
 	if err != nil {
 		return err
 	}
@@ -189,7 +241,7 @@ func (g *Guest) Reset(ctx context.Context) error {
 	g.changing.Lock()
 	vm, host := g.vm, g.host
 	g.changing.Unlock()
-	return g.start(vm, host, isClone(host))
+	return g.start(vm, host, isClone(host), nil)
 }
 
 // Destroy implements guest.Guest.

@@ -42,7 +42,8 @@ type life struct {
 }
 
 // begin starts a guest and returns when its init has all that it needs.
-func begin(config Config, vm guest.VM, host guest.Host, heard func()) (*life, error) {
+// freeze is called when it wants to; nil: it cannot.
+func begin(config Config, vm guest.VM, host guest.Host, heard func(), freeze func(*life)) (*life, error) {
 	l := &life{
 		spawned: time.Now(), console: filepath.Join(vm.Dir, consoleName), host: host,
 		group: cgroup{name: config.Cgroups + "-" + vm.ID}, ended: make(chan struct{}),
@@ -53,7 +54,7 @@ func begin(config Config, vm guest.VM, host guest.Host, heard func()) (*life, er
 	if err := l.group.create(); err != nil {
 		return undo(err)
 	}
-	if err := l.listen(filepath.Join(vm.Dir, socketName), vm.MAC, heard); err != nil {
+	if err := l.listen(filepath.Join(vm.Dir, socketName), vm.MAC, heard, freeze); err != nil {
 		return undo(err)
 	}
 	told, tell, err := os.Pipe()
@@ -72,7 +73,7 @@ func begin(config Config, vm guest.VM, host guest.Host, heard func()) (*life, er
 	return l, nil
 }
 
-func (l *life) listen(path, mac string, heard func()) error {
+func (l *life) listen(path, mac string, heard func(), freeze func(*life)) error {
 	_ = os.Remove(path)
 	socket, err := net.Listen("unix", path)
 	if err != nil {
@@ -87,8 +88,12 @@ func (l *life) listen(path, mac string, heard func()) error {
 			}
 			session := rpc.Session{
 				Host: l.host, MAC: mac, Seen: func(string) { heard() },
-				// It has an identity, so it does not ask; an answer keeps a curious user from waiting.
 				Freeze: func(id string) {
+					if freeze != nil {
+						go freeze(l) // it ends this connection, and is never answered
+						return
+					}
+					// A clone does not ask; an answer keeps a curious user from waiting.
 					_ = rpc.Write(connection, rpc.Reply{ID: id, Value: "a native guest cannot be frozen"})
 				},
 			}

@@ -104,7 +104,24 @@ func prepareData(config initConfig) error {
 	return nil
 }
 
-// copyStore copies containerd's root folder, whole or not at all: the guest may
+// inherited are those that a clone has from its parent, where that has ever run.
+var inherited = []string{storeFolder, "/var/lib/vch"}
+
+// inherit gives a clone what its parent was prepared with.
+func inherit(parent, clone string) error {
+	for _, folder := range inherited {
+		source := filepath.Join(parent, dataFolder, folder)
+		if _, err := os.Stat(source); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err := copyStore(source, filepath.Join(clone, dataFolder, folder)); err != nil {
+			return fmt.Errorf("copy the parent's %s: %w", folder, err)
+		}
+	}
+	return nil
+}
+
+// copyStore copies a folder, such as containerd's root, whole or not at all: the guest may
 // be powered off meanwhile.
 func copyStore(source, place string) error {
 	unfinished := place + ".new"
