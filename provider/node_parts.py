@@ -64,7 +64,7 @@ class NodeParts:
         self.name: str = given.vch["metadata"]["name"]
         self._uid: str = given.vch["metadata"]["uid"]
         self.parents = ParentInventory(process.cluster, self._uid)
-        self.addresses = AddressBook(given.pool, inventory.addresses)
+        self.addresses = AddressBook(given.pool, lambda: inventory.addresses() | self.parents.addresses())
         self.admission = Admission(lambda admission: self.resources(admission)[1])
         self.images = ImageController(
             given.vsphere, lambda: process.catalog.images, self._used_images, clock, self._images_changed
@@ -85,6 +85,7 @@ class NodeParts:
             given.vsphere,
             self._standbys,
             StandbyPorts(
+                self.parent_controller.known,
                 self.placing.place,
                 self.placing.lend,
                 self.placing.is_current,
@@ -122,6 +123,7 @@ class NodeParts:
         self.pods = PodController(self.here, process.objects)
         self.collector = Collector(self.name, inventory, self.pods, writes, given.vsphere, clock)
         self._ready: frozenset[str] = frozenset()
+        self._digests: Mapping[ParentKey, str] = {}
         self.mirror = ParentMirror(self.name, ParentObjects(process.client), self._parent_objects, clock)
 
     # What the node offers.
@@ -228,6 +230,7 @@ class NodeParts:
             common={"portGroup": self.given.placed.port_group, "datastore": self.given.placed.datastore},
             prewarm=spec.parents.prewarm and spec.sharing is Sharing.VCH,
             demands=demands,
+            max_age=spec.parents.max_age_seconds,
         )
 
     def _standbys(self) -> Sequence[Standby]:
@@ -244,7 +247,7 @@ class NodeParts:
         """Classes or images."""
         self.images.changed()
         self.parent_controller.wake()
-        self.standby.wake()
+        self.standby.hurry()
         self.pods.hurry()
         self.given.on_change()
 
@@ -255,11 +258,12 @@ class NodeParts:
     def _parents_changed(self) -> None:
         decisions = self.parent_controller.decisions.values()
         ready = frozenset(each.ready.moref for each in decisions if each.ready is not None)
+        digests = {key: slot.digest for key, slot in self.parent_controller.slots.items()}
         if ready - self._ready:
             self.pods.hurry()
-            self.standby.wake()
-        self._ready = ready
-        self.parent_controller.addresses_done()
+        if (ready, digests) != (self._ready, self._digests):
+            self.standby.hurry()
+        self._ready, self._digests = ready, digests
         self.mirror.changed()
         self.given.on_change()
 

@@ -23,7 +23,7 @@ from provider.clock import Clock
 from provider.parent_controller.inventory import ParentInventory
 from provider.parent_lifecycle import Decision, Make, PowerOn, Retire, SlotFacts
 from provider.parent_slots import Demand, Slot
-from provider.parentvm import MakeParent, ParentAppeared, ParentKey, ParentMarks, ParentPhase, ParentVM
+from provider.parentvm import MakeParent, ParentAppeared, ParentKey, ParentMarks, ParentVM
 from provider.podvm import InventoryEvent, PowerState, VSphere
 
 APPEARS_WITHIN = 60.0
@@ -76,6 +76,7 @@ class ParentController:
         self.decisions: Mapping[ParentKey, Decision] = {}
         self.slots: Mapping[ParentKey, Slot] = {}
         self.error: errors.ProviderError | None = None  # why nothing can be wanted
+        self._looked = False
         self._owner = owner
         self._inventory = inventory
         self._vsphere = vsphere
@@ -96,7 +97,8 @@ class ParentController:
 
     def inventory_changed(self, event: InventoryEvent) -> None:
         """vSphere shows something new, which `inventory` has taken in."""
-        if isinstance(event, ParentAppeared) and (appearing := self._appearing.get(event.vm.moref)):
+        seen = event.vm if isinstance(event, ParentAppeared) and event.vm.power_state is PowerState.ON else None
+        if seen is not None and (appearing := self._appearing.get(seen.moref)):
             appearing.set()
         self.wake()
 
@@ -113,6 +115,10 @@ class ParentController:
             for key, decision in self.decisions.items()
             if decision.ready is not None and Demand(key.image, key.vm_class, key.namespace) == demand
         ]
+
+    def known(self) -> bool:
+        """Whether `slots` says which parents are wanted, be it as of a moment ago."""
+        return self._looked
 
     def ask(self, demand: Demand) -> None:
         """A Pod waits for such a parent."""
@@ -179,6 +185,7 @@ class ParentController:
         try:
             self.slots = self._wants.slots(self._inventory.hosts, self._demands)
             self.error = None
+            self._looked = True
         except errors.ProviderError as error:
             self.error = error  # what is not known to be wanted is not known to be unwanted either
             return None
@@ -206,17 +213,18 @@ class ParentController:
 
     def _decide(self, key: ParentKey, now: float) -> Decision:
         slot, host = self.slots.get(key), self._inventory.hosts.get(key.host)
-        base = None
+        base, unix = None, self._clock.now().timestamp()
         if slot is not None and slot.base is not None:
             found = [vm for vm, _ in self._inventory.of(slot.base) if parent_lifecycle.can_be_cloned(vm)]
-            wanted = self.slots[slot.base].digest
+            wanted = self.slots[slot.base]
             # A fork of an outdated base would be outdated as soon as it is made.
-            base = next((vm for vm in found if vm.marks.digest == wanted), None)
+            base = next((vm for vm in found if wanted.fits(vm.marks, unix)), None)
         decision = parent_lifecycle.decide(
             SlotFacts(
                 slot=slot,
                 parents=self._inventory.of(key),
                 now=now,
+                unix=unix,
                 host_usable=host is not None and host.usable,
                 base=base,
                 busy={*self._lent, *(moref for moref in self._tasks if isinstance(moref, str))},
@@ -224,7 +232,7 @@ class ParentController:
                 timeout=self._wants.timeout,
             )
         )
-        if decision.ready is not None and decision.ready.marks.digest == (slot.digest if slot else ""):
+        if decision.ready is not None and slot is not None and slot.fits(decision.ready.marks, unix):
             self._backoffs.pop(key, None)
             self._failures.pop(key, None)
         return decision
@@ -264,6 +272,7 @@ class ParentController:
                 case PowerOn(vm):
                     self._log.info("parent powered on", vm=vm.name)
                     await self._vsphere.power_on(vm.moref)
+                    await self._appears(vm.moref)
                 case Retire(vm, why, failed):
                     await self._retire(key, vm, why, failed=failed)
         except errors.ProviderError as error:
@@ -274,25 +283,32 @@ class ParentController:
 
     async def _make(self, slot: Slot, base: ParentVM | None) -> None:
         parent_id = secrets.token_hex(16)
-        owner = self._owner
-        setup = slot.image.setup
+        try:
+            await self._make_told(slot, base, parent_id)
+        finally:
+            self._addresses.give_back(parent_id)  # the VM says itself which one it has
+
+    async def _make_told(self, slot: Slot, base: ParentVM | None, parent_id: str) -> None:
+        owner, setup = self._owner, slot.image.setup
         network = self._addresses.lend(parent_id) if parent_message.needs_network(setup) else None
+        now = self._clock.now().timestamp()
         told = parent_message.message(
             parent_id=parent_id,
             node=owner.node,
-            now=self._clock.now().timestamp(),
+            now=now,
             seed=base64.b64encode(os.urandom(64)).decode(),
             setup=setup,
             network=network,
         )
-        marks = ParentMarks(owner.cluster, owner.vch, parent_id, slot.key, slot.digest)
+        marks = ParentMarks(owner.cluster, owner.vch, parent_id, slot.key, slot.digest, now)
+        address = str(network["address"]).partition("/")[0] if network else ""
         request = MakeParent(
             name=self._name(slot, parent_id),
             source=base.moref if base else slot.image.source,
             host=slot.key.host,
             cpus=slot.vm_class.cpus,
             memory_mib=slot.vm_class.memory_mib,
-            extra_config=guestinfo.encode_parent(marks, told),
+            extra_config=guestinfo.encode_parent(marks, told, address),
             fork=base is not None,
         )
         self._log.info("making parent", vm=request.name, fork_of=base.name if base else None)
@@ -303,15 +319,15 @@ class ParentController:
         await self._appears(moref)
 
     async def _appears(self, moref: str) -> None:
-        """Only what the watch shows exists for `decide`; without this another one would be made at once."""
-        if any(vm.moref == moref for vm in self._inventory.parents):
+        """Only what the watch shows is there for `decide`, and on; else the next step would be taken at once."""
+        if any(vm.moref == moref and vm.power_state is PowerState.ON for vm in self._inventory.parents):
             return
         appeared = self._appearing[moref] = asyncio.Event()
         try:
             async with asyncio.timeout(APPEARS_WITHIN):
                 await appeared.wait()
         except TimeoutError:
-            raise errors.TaskFailed(f"the new parent {moref} did not appear in the VCH's folder") from None
+            raise errors.TaskFailed(f"the parent {moref} did not appear in the VCH's folder, switched on") from None
         finally:
             del self._appearing[moref]
 
@@ -322,7 +338,6 @@ class ParentController:
         await self._vsphere.power_off(vm.moref)
         await self._vsphere.destroy(vm.moref)
         self._inventory.destroyed(vm.moref)
-        self._addresses.give_back(vm.marks.parent_id)
 
     def _failed(self, key: ParentKey, doing: str, error: errors.ProviderError) -> None:
         self._failures[key] = error
@@ -339,9 +354,3 @@ class ParentController:
         words = [self._owner.node, "parent", slot.key.image, slot.key.vm_class, host.name if host else slot.key.host]
         text = "-".join(words).replace("/", "-").replace("\\", "-").replace("%", "-")
         return f"{text[: _NAME_LIMIT - 9]}-{parent_id[:8]}"
-
-    def addresses_done(self) -> None:
-        """Addresses of parents that are prepared are free again."""
-        for vm in self._inventory.parents:
-            if vm.frozen or (vm.report is not None and vm.report.phase is ParentPhase.FAILED):
-                self._addresses.give_back(vm.marks.parent_id)

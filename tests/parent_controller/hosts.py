@@ -49,6 +49,9 @@ class Hosts:
         self.images: dict[str, Image] = {"photon": Image("photon", source="vm-9")}
         self.offered = ["photon"]
         self.prewarm = True
+        self.max_age = 0.0
+        self.slow_power_on = 0.0
+        self.powered_on: list[str] = []
         self.addresses: set[str] = set()
         self.clock = LoopClock()
         self.controller: ParentController
@@ -149,6 +152,8 @@ class Hosts:
         return moref
 
     async def power_on(self, moref: str) -> None:
+        self.powered_on.append(moref)
+        await asyncio.sleep(self.slow_power_on)
         self.change(moref, power_state=PowerState.ON)
         booting = sum(1 for vm in self.parents.values() if vm.power_state is PowerState.ON and not vm.frozen)
         self.most_at_once = max(self.most_at_once, booting)
@@ -182,6 +187,7 @@ class Hosts:
             common={},
             prewarm=self.prewarm,
             demands=demands,
+            max_age=self.max_age,
         )
 
     def _freeze(self, moref: str) -> None:
