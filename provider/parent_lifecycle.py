@@ -149,7 +149,7 @@ def _one(
         return Retire(vm, "it is outdated and was not ready"), None
     if vm.power_state is not PowerState.ON:
         if slot.base is not None:
-            return Retire(vm, "it is off, and a fork that boots shares nothing with its base"), None
+            return Retire(vm, "it is off, and a fork that boots shares nothing with its base", failed=True), None
         return (None if facts.making else PowerOn(vm)), None
     if facts.now >= since + facts.timeout:
         return Retire(vm, f"it did not freeze within {facts.timeout:.0f} s", failed=True), None

@@ -86,7 +86,7 @@ class ParentController:
         self._on_change = on_change
         self._changed = asyncio.Event()
         self._tasks: dict[ParentKey | str, asyncio.Task[None]] = {}  # by slot (being made) or moref
-        self._backoffs: defaultdict[ParentKey, Backoff] = defaultdict(Backoff)
+        self._backoffs: defaultdict[ParentKey | str, Backoff] = defaultdict(Backoff)  # of slots; morefs: to retire it
         self._failures: dict[ParentKey, errors.ProviderError] = {}
         self._appearing: dict[str, asyncio.Event] = {}
         self._lent: Counter[str] = Counter()  # morefs that are being cloned
@@ -142,9 +142,10 @@ class ParentController:
         waiting = "; ".join(texts) or "no host is known yet"
         return f"no parent of image {demand.image} and class {demand.vm_class} is ready: {waiting}"
 
-    def failure(self) -> errors.ProviderError | None:
-        """The error of a parent that could not be made, if any is wanted and not ready."""
-        return next((self._failures[key] for key in self.slots if key in self._failures), None)
+    def failure(self, image: str = "") -> errors.ProviderError | None:
+        """The error of a parent (of that image) that could not be made, if any is wanted and not ready."""
+        wanted = (key for key in self.slots if image in ("", key.image))
+        return next((self._failures[key] for key in wanted if key in self._failures), None)
 
     @contextlib.contextmanager
     def lend(self, parent: ParentVM) -> Iterator[None]:
@@ -242,6 +243,10 @@ class ParentController:
         under_way: ParentKey | str = key if isinstance(step, Make) else step.vm.moref
         if under_way in self._tasks:
             return None
+        if isinstance(step, Retire) and now < (until := self._backoffs[under_way].until):
+            return until
+        if isinstance(step, Retire) and step.failed:  # now, since the next one may be made at once
+            self._failed(key, "prepare_parent", errors.ParentFailed(f"{step.vm.name}: {step.why}"))
         if not isinstance(step, Retire):
             if now < self._backoffs[key].until:
                 return self._backoffs[key].until
@@ -273,13 +278,13 @@ class ParentController:
                     self._log.info("parent powered on", vm=vm.name)
                     await self._vsphere.power_on(vm.moref)
                     await self._appears(vm.moref)
-                case Retire(vm, why, failed):
-                    await self._retire(key, vm, why, failed=failed)
+                case Retire(vm, why):
+                    await self._retire(vm, why)
         except errors.ProviderError as error:
-            self._failed(key, doing, error)
+            self._failed(key, doing, error, step)
         except Exception:
             self._log.exception("step of a parent failed", step=doing, key=str(key))
-            self._failed(key, doing, errors.TaskFailed("a defect of the operator's, see its log"))
+            self._failed(key, doing, errors.TaskFailed("a defect of the operator's, see its log"), step)
 
     async def _make(self, slot: Slot, base: ParentVM | None) -> None:
         parent_id = secrets.token_hex(16)
@@ -331,18 +336,20 @@ class ParentController:
         finally:
             del self._appearing[moref]
 
-    async def _retire(self, key: ParentKey, vm: ParentVM, why: str, *, failed: bool) -> None:
+    async def _retire(self, vm: ParentVM, why: str) -> None:
         self._log.info("retiring parent", vm=vm.name, moref=vm.moref, why=why)
-        if failed:
-            self._failed(key, "prepare_parent", errors.ParentFailed(f"{vm.name}: {why}"))
         await self._vsphere.power_off(vm.moref)
         await self._vsphere.destroy(vm.moref)
         self._inventory.destroyed(vm.moref)
+        self._backoffs.pop(vm.moref, None)
 
-    def _failed(self, key: ParentKey, doing: str, error: errors.ProviderError) -> None:
+    def _failed(
+        self, key: ParentKey, doing: str, error: errors.ProviderError, step: parent_lifecycle.Step | None = None
+    ) -> None:
         self._failures[key] = error
         spread = random.uniform(0.9, 1.1)  # noqa: S311 - jitter, not a secret
-        delay = self._backoffs[key].failed(error, self._clock.monotonic(), spread)
+        backoff = self._backoffs[step.vm.moref if isinstance(step, Retire) else key]
+        delay = backoff.failed(error, self._clock.monotonic(), spread)
         self._log.warning(
             "step failed", step=doing, key=str(key), reason=error.reason, error=str(error), retry_in=round(delay, 1)
         )

@@ -152,7 +152,7 @@ async def test_a_failing_agent_is_named_and_tried_again_at_growing_distances(hos
     assert "no image app:1" in hosts.controller.waits_for(SMALL)
     tries = len(hosts.requests)
     await hosts.until(lambda: hosts.clock.monotonic() > 3000.0, within=5000)
-    assert tries < len(hosts.requests) < 60
+    assert tries < len(hosts.requests) < 25, "each failure counts before the next one is made"
     hosts.agent_fails = ""
     await hosts.all_ready(within=900)
     assert hosts.controller.failure() is None
@@ -244,3 +244,27 @@ async def test_a_parent_that_is_being_made_is_switched_on_by_its_maker_alone(hos
     hosts.slow_power_on = 1.0
     await hosts.all_ready()
     assert sorted(hosts.powered_on) == sorted(hosts.parents)
+
+
+async def test_a_parent_that_cannot_be_destroyed_is_tried_again_at_growing_distances(hosts: Hosts) -> None:
+    await hosts.all_ready()
+    hosts.destroy_fails = errors.TaskFailed("the disk is locked")
+    hosts.classes = []
+    hosts.controller.wake()
+    await hosts.until(lambda: hosts.clock.monotonic() > 1600.0, within=1000)
+    assert 4 < hosts.destroys < 40
+    hosts.destroy_fails = None
+    await hosts.until(lambda: not hosts.parents, within=400)
+
+
+async def test_a_fork_that_goes_off_again_and_again_is_made_at_growing_distances(hosts: Hosts) -> None:
+    await hosts.all_ready()
+    hosts.forks_crash = True
+    hosts.images["fork"] = Image("fork", fork_of="photon")
+    hosts.offered = ["photon", "fork"]
+    hosts.controller.wake()
+    await hosts.until(lambda: hosts.clock.monotonic() > 1600.0, within=1000)
+    assert 6 < len(hosts.requests) < 40
+    assert "it is off" in hosts.controller.waits_for(Demand("fork", "small"))
+    assert "it is off" in str(hosts.controller.failure("fork"))
+    assert hosts.controller.failure("photon") is None
