@@ -100,11 +100,12 @@ def encode_bind(facts: CloneFacts) -> dict[str, str]:
     return {**_pod_keys(facts.identity), IDENTITY: _identity(facts)}
 
 
-def encode_parent(marks: ParentMarks, told: Mapping[str, Any]) -> dict[str, str]:
-    """All keys of a parent; `told` is what its agent reads at `guestinfo.vch.parent`."""
-    of_pod_vms = dict.fromkeys((*_MARKS, ADDRESS, CLONE_ID, PIN, *_ORIGIN, IDENTITY), "")
+def encode_parent(marks: ParentMarks, told: Mapping[str, Any], address: str = "") -> dict[str, str]:
+    """All keys of a parent; `told` is what its agent reads at `guestinfo.vch.parent`, `address` the one in it."""
+    of_pod_vms = dict.fromkeys((*_MARKS, CLONE_ID, PIN, *_ORIGIN, IDENTITY), "")
     return {
         **of_pod_vms,
+        ADDRESS: address,
         PARENT_MARKS: _json(asdict(marks)),
         PARENT: _json(told),
         REPORT: "",
@@ -163,7 +164,7 @@ def decode_parent(
     """The parent that carries these keys, or None if it is none."""
     try:
         raw = json.loads(extra_config.get(PARENT_MARKS) or "null")
-        marks = ParentMarks(**{**raw, "key": ParentKey(**raw["key"])})
+        marks = ParentMarks(**{**raw, "key": ParentKey(**raw["key"]), "made": float(raw.get("made") or 0.0)})
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return ParentVM(
@@ -176,6 +177,7 @@ def decode_parent(
         cpus=cpus,
         memory_mib=memory_mib,
         report=decode_parent_report(extra_config.get(REPORT, ""), marks.parent_id),
+        address=extra_config.get(ADDRESS, ""),
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from e2e.lab import kubectl, process, progress, simulator, venv
+from e2e.lab import kubectl, netns, process, progress, simulator, venv
 from e2e.lab.cluster import Cluster, kubelet_serving
 from e2e.lab.paths import Paths
 from e2e.lab.process import Process
@@ -17,6 +17,8 @@ from e2e.lab.simulator import Simulator, Template
 from e2e.lab.state import State
 
 NAMESPACE = "vch-system"
+REGISTRY = "vch.dev"
+"""What the test images' names say: there is no such host, only the laboratory's mirror of it."""
 _CREDENTIALS = "vcenter-credentials"
 _READY_SECONDS = 600  # a parent boots for minutes where there is no KVM and the machine is busy
 
@@ -151,6 +153,7 @@ def virtual_container_host(host: Host, vcenter: Simulator) -> dict[str, Any]:
             "network": {"ranges": [host.guests], "prefixLength": 24, "gateway": "10.77.0.1"},
             "template": {"images": [host.image], "classes": [host.image]},
             "limits": {"cpu": "32", "memory": "64Gi", "pods": 60},
+            "registries": {"mirrors": [{"registry": REGISTRY, "endpoints": [f"http://{netns.REGISTRY}"]}]},
             "node": {"address": host.address},
         },
     )

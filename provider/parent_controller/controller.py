@@ -23,7 +23,7 @@ from provider.clock import Clock
 from provider.parent_controller.inventory import ParentInventory
 from provider.parent_lifecycle import Decision, Make, PowerOn, Retire, SlotFacts
 from provider.parent_slots import Demand, Slot
-from provider.parentvm import MakeParent, ParentAppeared, ParentKey, ParentMarks, ParentPhase, ParentVM
+from provider.parentvm import MakeParent, ParentAppeared, ParentKey, ParentMarks, ParentVM
 from provider.podvm import InventoryEvent, PowerState, VSphere
 
 APPEARS_WITHIN = 60.0
@@ -76,6 +76,7 @@ class ParentController:
         self.decisions: Mapping[ParentKey, Decision] = {}
         self.slots: Mapping[ParentKey, Slot] = {}
         self.error: errors.ProviderError | None = None  # why nothing can be wanted
+        self._looked = False
         self._owner = owner
         self._inventory = inventory
         self._vsphere = vsphere
@@ -85,7 +86,7 @@ class ParentController:
         self._on_change = on_change
         self._changed = asyncio.Event()
         self._tasks: dict[ParentKey | str, asyncio.Task[None]] = {}  # by slot (being made) or moref
-        self._backoffs: defaultdict[ParentKey, Backoff] = defaultdict(Backoff)
+        self._backoffs: defaultdict[ParentKey | str, Backoff] = defaultdict(Backoff)  # of slots; morefs: to retire it
         self._failures: dict[ParentKey, errors.ProviderError] = {}
         self._appearing: dict[str, asyncio.Event] = {}
         self._lent: Counter[str] = Counter()  # morefs that are being cloned
@@ -97,7 +98,8 @@ class ParentController:
 
     def inventory_changed(self, event: InventoryEvent) -> None:
         """vSphere shows something new, which `inventory` has taken in."""
-        if isinstance(event, ParentAppeared) and (appearing := self._appearing.get(event.vm.moref)):
+        seen = event.vm if isinstance(event, ParentAppeared) and event.vm.power_state is PowerState.ON else None
+        if seen is not None and (appearing := self._appearing.get(seen.moref)):
             appearing.set()
         self.wake()
 
@@ -114,6 +116,10 @@ class ParentController:
             for key, decision in self.decisions.items()
             if decision.ready is not None and Demand(key.image, key.vm_class, key.namespace) == demand
         ]
+
+    def known(self) -> bool:
+        """Whether `slots` says which parents are wanted, be it as of a moment ago."""
+        return self._looked
 
     def ask(self, demand: Demand) -> None:
         """A Pod waits for such a parent."""
@@ -142,9 +148,10 @@ class ParentController:
         self._distrusted.add(parent.moref)
         self.wake()
 
-    def failure(self) -> errors.ProviderError | None:
-        """The error of a parent that could not be made, if any is wanted and not ready."""
-        return next((self._failures[key] for key in self.slots if key in self._failures), None)
+    def failure(self, image: str = "") -> errors.ProviderError | None:
+        """The error of a parent (of that image) that could not be made, if any is wanted and not ready."""
+        wanted = (key for key in self.slots if image in ("", key.image))
+        return next((self._failures[key] for key in wanted if key in self._failures), None)
 
     @contextlib.contextmanager
     def lend(self, parent: ParentVM) -> Iterator[None]:
@@ -185,6 +192,7 @@ class ParentController:
         try:
             self.slots = self._wants.slots(self._inventory.hosts, self._demands)
             self.error = None
+            self._looked = True
         except errors.ProviderError as error:
             self.error = error  # what is not known to be wanted is not known to be unwanted either
             return None
@@ -212,17 +220,18 @@ class ParentController:
 
     def _decide(self, key: ParentKey, now: float) -> Decision:
         slot, host = self.slots.get(key), self._inventory.hosts.get(key.host)
-        base = None
+        base, unix = None, self._clock.now().timestamp()
         if slot is not None and slot.base is not None:
             found = [vm for vm, _ in self._inventory.of(slot.base) if parent_lifecycle.can_be_cloned(vm)]
-            wanted = self.slots[slot.base].digest
+            wanted = self.slots[slot.base]
             # A fork of an outdated base would be outdated as soon as it is made.
-            base = next((vm for vm in found if vm.marks.digest == wanted), None)
+            base = next((vm for vm in found if wanted.fits(vm.marks, unix)), None)
         decision = parent_lifecycle.decide(
             SlotFacts(
                 slot=slot,
                 parents=self._inventory.of(key),
                 now=now,
+                unix=unix,
                 host_usable=host is not None and host.usable,
                 base=base,
                 busy={*self._lent, *(moref for moref in self._tasks if isinstance(moref, str))},
@@ -231,7 +240,7 @@ class ParentController:
                 timeout=self._wants.timeout,
             )
         )
-        if decision.ready is not None and decision.ready.marks.digest == (slot.digest if slot else ""):
+        if decision.ready is not None and slot is not None and slot.fits(decision.ready.marks, unix):
             self._backoffs.pop(key, None)
             self._failures.pop(key, None)
         return decision
@@ -241,6 +250,10 @@ class ParentController:
         under_way: ParentKey | str = key if isinstance(step, Make) else step.vm.moref
         if under_way in self._tasks:
             return None
+        if isinstance(step, Retire) and now < (until := self._backoffs[under_way].until):
+            return until
+        if isinstance(step, Retire) and step.failed:  # now, since the next one may be made at once
+            self._failed(key, "prepare_parent", errors.ParentFailed(f"{step.vm.name}: {step.why}"))
         if not isinstance(step, Retire):
             if now < self._backoffs[key].until:
                 return self._backoffs[key].until
@@ -271,35 +284,43 @@ class ParentController:
                 case PowerOn(vm):
                     self._log.info("parent powered on", vm=vm.name)
                     await self._vsphere.power_on(vm.moref)
-                case Retire(vm, why, failed):
-                    await self._retire(key, vm, why, failed=failed)
+                    await self._appears(vm.moref)
+                case Retire(vm, why):
+                    await self._retire(vm, why)
         except errors.ProviderError as error:
-            self._failed(key, doing, error)
+            self._failed(key, doing, error, step)
         except Exception:
             self._log.exception("step of a parent failed", step=doing, key=str(key))
-            self._failed(key, doing, errors.TaskFailed("a defect of the operator's, see its log"))
+            self._failed(key, doing, errors.TaskFailed("a defect of the operator's, see its log"), step)
 
     async def _make(self, slot: Slot, base: ParentVM | None) -> None:
         parent_id = secrets.token_hex(16)
-        owner = self._owner
-        setup = slot.image.setup
+        try:
+            await self._make_told(slot, base, parent_id)
+        finally:
+            self._addresses.give_back(parent_id)  # the VM says itself which one it has
+
+    async def _make_told(self, slot: Slot, base: ParentVM | None, parent_id: str) -> None:
+        owner, setup = self._owner, slot.image.setup
         network = self._addresses.lend(parent_id) if parent_message.needs_network(setup) else None
+        now = self._clock.now().timestamp()
         told = parent_message.message(
             parent_id=parent_id,
             node=owner.node,
-            now=self._clock.now().timestamp(),
+            now=now,
             seed=base64.b64encode(os.urandom(64)).decode(),
             setup=setup,
             network=network,
         )
-        marks = ParentMarks(owner.cluster, owner.vch, parent_id, slot.key, slot.digest)
+        marks = ParentMarks(owner.cluster, owner.vch, parent_id, slot.key, slot.digest, now)
+        address = str(network["address"]).partition("/")[0] if network else ""
         request = MakeParent(
             name=self._name(slot, parent_id),
             source=base.moref if base else slot.image.source,
             host=slot.key.host,
             cpus=slot.vm_class.cpus,
             memory_mib=slot.vm_class.memory_mib,
-            extra_config=guestinfo.encode_parent(marks, told),
+            extra_config=guestinfo.encode_parent(marks, told, address),
             fork=base is not None,
         )
         self._log.info("making parent", vm=request.name, fork_of=base.name if base else None)
@@ -310,32 +331,34 @@ class ParentController:
         await self._appears(moref)
 
     async def _appears(self, moref: str) -> None:
-        """Only what the watch shows exists for `decide`; without this another one would be made at once."""
-        if any(vm.moref == moref for vm in self._inventory.parents):
+        """Only what the watch shows is there for `decide`, and on; else the next step would be taken at once."""
+        if any(vm.moref == moref and vm.power_state is PowerState.ON for vm in self._inventory.parents):
             return
         appeared = self._appearing[moref] = asyncio.Event()
         try:
             async with asyncio.timeout(APPEARS_WITHIN):
                 await appeared.wait()
         except TimeoutError:
-            raise errors.TaskFailed(f"the new parent {moref} did not appear in the VCH's folder") from None
+            raise errors.TaskFailed(f"the parent {moref} did not appear in the VCH's folder, switched on") from None
         finally:
             del self._appearing[moref]
 
-    async def _retire(self, key: ParentKey, vm: ParentVM, why: str, *, failed: bool) -> None:
+    async def _retire(self, vm: ParentVM, why: str) -> None:
         self._log.info("retiring parent", vm=vm.name, moref=vm.moref, why=why)
-        if failed:
-            self._failed(key, "prepare_parent", errors.ParentFailed(f"{vm.name}: {why}"))
         await self._vsphere.power_off(vm.moref)
         await self._vsphere.destroy(vm.moref)
         self._inventory.destroyed(vm.moref)
         self._distrusted.discard(vm.moref)
         self._addresses.give_back(vm.marks.parent_id)
+        self._backoffs.pop(vm.moref, None)
 
-    def _failed(self, key: ParentKey, doing: str, error: errors.ProviderError) -> None:
+    def _failed(
+        self, key: ParentKey, doing: str, error: errors.ProviderError, step: parent_lifecycle.Step | None = None
+    ) -> None:
         self._failures[key] = error
         spread = random.uniform(0.9, 1.1)  # noqa: S311 - jitter, not a secret
-        delay = self._backoffs[key].failed(error, self._clock.monotonic(), spread)
+        backoff = self._backoffs[step.vm.moref if isinstance(step, Retire) else key]
+        delay = backoff.failed(error, self._clock.monotonic(), spread)
         self._log.warning(
             "step failed", step=doing, key=str(key), reason=error.reason, error=str(error), retry_in=round(delay, 1)
         )
@@ -347,9 +370,3 @@ class ParentController:
         words = [self._owner.node, "parent", slot.key.image, slot.key.vm_class, host.name if host else slot.key.host]
         text = "-".join(words).replace("/", "-").replace("\\", "-").replace("%", "-")
         return f"{text[: _NAME_LIMIT - 9]}-{parent_id[:8]}"
-
-    def addresses_done(self) -> None:
-        """Addresses of parents that are prepared are free again."""
-        for vm in self._inventory.parents:
-            if vm.frozen or (vm.report is not None and vm.report.phase is ParentPhase.FAILED):
-                self._addresses.give_back(vm.marks.parent_id)

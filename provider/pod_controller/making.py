@@ -50,7 +50,10 @@ async def _bind(here: Surroundings, identity: PodIdentity, wanted: PodPlan, vm: 
     )
     try:
         await here.vsphere.bind(vm.moref, vm.change_version, guestinfo.encode_bind(facts))
-    except (errors.StandbyTaken, errors.VMGone) as error:
+    except errors.ProviderError as error:
+        here.standby.give_back(vm)
+        if not isinstance(error, errors.StandbyTaken | errors.VMGone):
+            raise
         log.warning("standby vm not bound", vm=vm.name, reason=error.reason, error=str(error))
         return False
     return True
