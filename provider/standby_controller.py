@@ -126,11 +126,16 @@ class StandbyController:
             if why is None and there[demand] >= wanted.get(demand, 0):
                 why = "it is not wanted any more"
             if why is not None:
-                self._begin(vm.moref, self._destroy(vm, why))
+                if now < (until := self._backoffs[vm.moref].until):
+                    untils.append(until)
+                else:
+                    self._begin(vm.moref, self._destroy(vm, why))
                 continue
             there[demand] += 1
             if not self._pin(vm):
-                if vm.report is not None:
+                if now < (until := self._backoffs[vm.moref].until):
+                    untils.append(until)
+                elif vm.report is not None:
                     self._begin(vm.moref, self._write_pin(vm))
                 else:
                     untils.append(seen.since + self._report_timeout)
@@ -145,7 +150,8 @@ class StandbyController:
         return min(untils, default=None)
 
     def _free(self) -> list[Seen]:
-        return [seen for seen in self._inventory.standbys() if seen.vm.moref not in self._taken]
+        """Those that something can be done with: a lost host's are as good as gone until it is back."""
+        return [seen for seen in self._inventory.standbys() if seen.vm.connected and seen.vm.moref not in self._taken]
 
     def _ready(self, vm: PodVM) -> bool:
         return vm.power_state is PowerState.ON and self._pin(vm) is not None and vm.moref not in self._tasks

@@ -20,7 +20,7 @@ USER = "administrator"
 CONTROL = "127.0.0.1:8990"  # inside the namespace only: it can break things on purpose
 POOL = "/DC0/host/DC0_C0/Resources"
 FOLDER = "/DC0/vm"
-HOSTS = 1
+HOSTS = 3
 """ESXi hosts, of a size that only exists here: guests share what the machine has."""
 
 

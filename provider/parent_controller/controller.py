@@ -86,6 +86,7 @@ class ParentController:
         self._changed = asyncio.Event()
         self._tasks: dict[ParentKey | str, asyncio.Task[None]] = {}  # by slot (being made) or moref
         self._backoffs: defaultdict[ParentKey, Backoff] = defaultdict(Backoff)
+        self._retiring: defaultdict[str, Backoff] = defaultdict(Backoff)  # by moref: it is out of use, the slot goes on
         self._failures: dict[ParentKey, errors.ProviderError] = {}
         self._appearing: dict[str, asyncio.Event] = {}
         self._lent: Counter[str] = Counter()  # morefs that are being cloned
@@ -234,7 +235,10 @@ class ParentController:
         under_way: ParentKey | str = key if isinstance(step, Make) else step.vm.moref
         if under_way in self._tasks:
             return None
-        if not isinstance(step, Retire):
+        if isinstance(step, Retire):
+            if now < self._retiring[step.vm.moref].until:
+                return self._retiring[step.vm.moref].until
+        else:
             if now < self._backoffs[key].until:
                 return self._backoffs[key].until
             if isinstance(step, Make) and self._preparing() >= self._wants.at_once:
@@ -267,10 +271,10 @@ class ParentController:
                 case Retire(vm, why, failed):
                     await self._retire(key, vm, why, failed=failed)
         except errors.ProviderError as error:
-            self._failed(key, doing, error)
+            self._failed(key, step, doing, error)
         except Exception:
             self._log.exception("step of a parent failed", step=doing, key=str(key))
-            self._failed(key, doing, errors.TaskFailed("a defect of the operator's, see its log"))
+            self._failed(key, step, doing, errors.TaskFailed("a defect of the operator's, see its log"))
 
     async def _make(self, slot: Slot, base: ParentVM | None) -> None:
         parent_id = secrets.token_hex(16)
@@ -318,16 +322,26 @@ class ParentController:
     async def _retire(self, key: ParentKey, vm: ParentVM, why: str, *, failed: bool) -> None:
         self._log.info("retiring parent", vm=vm.name, moref=vm.moref, why=why)
         if failed:
-            self._failed(key, "prepare_parent", errors.ParentFailed(f"{vm.name}: {why}"))
+            self._slot_failed(key, "prepare_parent", errors.ParentFailed(f"{vm.name}: {why}"))
         await self._vsphere.power_off(vm.moref)
         await self._vsphere.destroy(vm.moref)
         self._inventory.destroyed(vm.moref)
+        self._retiring.pop(vm.moref, None)
         self._addresses.give_back(vm.marks.parent_id)
 
-    def _failed(self, key: ParentKey, doing: str, error: errors.ProviderError) -> None:
+    def _failed(self, key: ParentKey, step: parent_lifecycle.Step, doing: str, error: errors.ProviderError) -> None:
+        if isinstance(step, Retire):
+            self._count(self._retiring[step.vm.moref], key, doing, error)
+        else:
+            self._slot_failed(key, doing, error)
+
+    def _slot_failed(self, key: ParentKey, doing: str, error: errors.ProviderError) -> None:
         self._failures[key] = error
+        self._count(self._backoffs[key], key, doing, error)
+
+    def _count(self, backoff: Backoff, key: ParentKey, doing: str, error: errors.ProviderError) -> None:
         spread = random.uniform(0.9, 1.1)  # noqa: S311 - jitter, not a secret
-        delay = self._backoffs[key].failed(error, self._clock.monotonic(), spread)
+        delay = backoff.failed(error, self._clock.monotonic(), spread)
         self._log.warning(
             "step failed", step=doing, key=str(key), reason=error.reason, error=str(error), retry_in=round(delay, 1)
         )
