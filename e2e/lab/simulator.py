@@ -21,7 +21,7 @@ CONTROL = "127.0.0.1:8990"  # inside the namespace only: it can break things on 
 POOL = "/DC0/host/DC0_C0/Resources"
 FOLDER = "/DC0/vm"
 HOSTS = 3
-"""ESXi hosts, of a size that only exists here: guests share what the machine has."""
+"""ESXi hosts, DC0_C0_H0 and so on, of a size that only exists here: guests share what the machine has."""
 
 
 @dataclass(frozen=True, slots=True)
