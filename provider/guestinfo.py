@@ -119,6 +119,7 @@ def decode_pod_vm(
     extra_config: Mapping[str, str],
     *,
     host: str = "",
+    connected: bool = True,
     change_version: str = "",
 ) -> PodVM | None:
     """The pod VM that carries these keys, or None if a mark is missing: then it is not ours, and never touched.
@@ -145,6 +146,7 @@ def decode_pod_vm(
         pin=extra_config.get(PIN) or None,
         report=decode_report(extra_config.get(REPORT, ""), clone_id),
         host=host,
+        connected=connected,
         origin=CloneOrigin(*origin) if all(origin[:-1]) else None,
         change_version=change_version if standby else "",
     )

@@ -155,7 +155,8 @@ class StandbyController:
         return min(untils, default=None)
 
     def _free(self) -> list[Seen]:
-        return [seen for seen in self._inventory.standbys() if seen.vm.moref not in self._taken]
+        """Those that something can be done with: a lost host's are as good as gone until it is back."""
+        return [seen for seen in self._inventory.standbys() if seen.vm.connected and seen.vm.moref not in self._taken]
 
     def _ready(self, vm: PodVM) -> bool:
         # Its pin has to be seen, not only written: what is seen is of one version, and binding is fenced by that.
