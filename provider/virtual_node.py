@@ -51,6 +51,7 @@ class VirtualNode:
             process.clock,
             process.kubelet_port,
             self._node_written,
+            lambda: self._engine is not None and self._engine.stalled(),
         )
         self._log = structlog.get_logger(node=self.name)
 

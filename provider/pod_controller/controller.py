@@ -20,6 +20,8 @@ from provider.podvm import InventoryEvent, Synced
 KubeObject = dict[str, Any]
 
 _RESYNC_SECONDS = 60.0
+STALLED_SECONDS = 180.0
+"""As long as a kubelet lets its own loop hang before its Node is NotReady (PLEG's threshold)."""
 _SETTLE_SECONDS = 1.0
 """A list that a watch begins with comes as many events; they are waited for before comparing."""
 
@@ -42,6 +44,7 @@ class PodController:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._resync = asyncio.Event()
         self._brake = Brake(surroundings.clock)
+        self._round_at: float | None = None  # the last round of `run` began; None: it does not run
         self._log = structlog.get_logger(node=surroundings.node)
 
     # Facts.
@@ -104,12 +107,17 @@ class PodController:
                 return self._workers[found]
         return None
 
+    def stalled(self) -> bool:
+        """`run` hangs (invariant I-52). That vCenter or a guest does, is none of it: it waits for neither."""
+        return self._round_at is not None and self._here.clock.monotonic() > self._round_at + STALLED_SECONDS
+
     # Loops.
 
     async def run(self) -> None:
         """Until cancelled; VMs stay as they are then."""
         try:
             while True:
+                self._round_at = self._here.clock.monotonic()
                 await self._compare()
                 self._resync.clear()
                 try:
@@ -119,6 +127,7 @@ class PodController:
                 except TimeoutError:
                     continue
         finally:
+            self._round_at = None
             tasks = list(self._tasks.values())
             for task in tasks:
                 task.cancel()

@@ -1,11 +1,13 @@
 """Every UID has one worker; a restart, a list or a mistake of others never costs a Pod its VM."""
 
+import asyncio
 import copy
 
 import pytest
 
 from provider import errors
 from provider.brake import AT_ONCE, QUARANTINE
+from provider.pod_controller.controller import STALLED_SECONDS
 from tests.builders import make_identity, make_vm
 from tests.pod_controller.world import World
 
@@ -246,3 +248,26 @@ async def test_a_pod_is_found_by_name_and_not_by_anothers_uid(world: World) -> N
     assert world.controller.find("default", "web", vm.identity.uid) is not None
     assert world.controller.find("default", "web", "another") is None
     assert world.controller.find("other", "web", None) is None
+
+
+# A loop that hangs.
+
+
+async def test_a_loop_that_hangs_is_noticed_and_one_that_only_fails_is_not_meant(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.run_pod()
+    world.pods.fail("list_pods", *[errors.KubeUnavailable("down")] * 10)
+    world.vsphere.disconnect()
+    await world.passes(2 * STALLED_SECONDS)
+    assert not world.controller.stalled(), "neither the API server nor vCenter is this process"
+
+    async def hang(node: str) -> dict[str, tuple[str, str]]:
+        await asyncio.sleep(1e6)
+        return {}
+
+    monkeypatch.setattr(world.pods, "list_pods", hang)
+    await world.passes(RESYNC + STALLED_SECONDS)
+    assert world.controller.stalled()
+    await world.stop()
+    assert not world.controller.stalled(), "what does not run does not hang"
