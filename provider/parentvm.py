@@ -75,6 +75,11 @@ class ParentReport:
     guest: GuestFacts = NO_FACTS
 
 
+def name_end(parent_id: str) -> str:
+    """What the name of each parent ends with, so that no two are called the same."""
+    return f"-{parent_id[:8]}"
+
+
 @dataclass(frozen=True, slots=True)
 class ParentVM:
     """A parent VM as vSphere shows it."""
@@ -88,6 +93,11 @@ class ParentVM:
     cpus: int
     memory_mib: int
     report: ParentReport | None = None
+
+    @property
+    def copied(self) -> bool:
+        """Somebody cloned one of ours, marks and all, or gave it another name: it is theirs now (invariant I-07)."""
+        return not self.name.endswith(name_end(self.marks.parent_id))
 
 
 @dataclass(frozen=True, slots=True)

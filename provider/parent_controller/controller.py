@@ -23,7 +23,7 @@ from provider.clock import Clock
 from provider.parent_controller.inventory import ParentInventory
 from provider.parent_lifecycle import Decision, Make, PowerOn, Retire, SlotFacts
 from provider.parent_slots import Demand, Slot
-from provider.parentvm import MakeParent, ParentAppeared, ParentKey, ParentMarks, ParentPhase, ParentVM
+from provider.parentvm import MakeParent, ParentAppeared, ParentKey, ParentMarks, ParentPhase, ParentVM, name_end
 from provider.podvm import InventoryEvent, PowerState, VSphere
 
 APPEARS_WITHIN = 60.0
@@ -346,7 +346,8 @@ class ParentController:
         host = self._inventory.hosts.get(slot.key.host)
         words = [self._owner.node, "parent", slot.key.image, slot.key.vm_class, host.name if host else slot.key.host]
         text = "-".join(words).replace("/", "-").replace("\\", "-").replace("%", "-")
-        return f"{text[: _NAME_LIMIT - 9]}-{parent_id[:8]}"
+        end = name_end(parent_id)
+        return f"{text[: _NAME_LIMIT - len(end)]}{end}"
 
     def addresses_done(self) -> None:
         """Addresses of parents that are prepared are free again."""

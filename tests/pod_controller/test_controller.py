@@ -2,12 +2,14 @@
 
 import asyncio
 import copy
+from dataclasses import replace
 
 import pytest
 
 from provider import errors
 from provider.brake import AT_ONCE, QUARANTINE
 from provider.pod_controller.controller import STALLED_SECONDS
+from provider.podvm import PowerState
 from tests.builders import make_identity, make_vm
 from tests.pod_controller.world import World
 
@@ -224,6 +226,21 @@ async def test_a_second_vm_of_a_pod_goes_and_the_one_that_was_fed_stays(world: W
     await world.until(lambda: "vm-99" not in world.vsphere.vms, within=100)
     assert world.pods.phase() == "Running"
     assert [each.moref for each in world.vsphere.running()] == [vm.moref]
+
+
+async def test_an_admins_copy_of_a_vm_disturbs_its_pod_neither_now_nor_after_a_restart(world: World) -> None:
+    vm = await world.run_pod()
+    copy = replace(vm, moref="vm-0", name="for the auditors", power_state=PowerState.OFF)
+    world.vsphere.vms = {"vm-0": copy, **world.vsphere.vms}  # it is told of first
+    world.vsphere.change("vm-0")
+    await world.passes(200)
+    await world.restart()
+    await world.passes(200)
+    assert world.pods.phase() == "Running"
+    assert not [each for each in world.done if "vm-0" in each], "nothing was done to it"
+    world.pods.delete()
+    await world.until(lambda: not world.vsphere.vms, within=100)
+    assert world.pods.phase() == "gone", "but it has the Pod's marks, and with them what the Pod was told: it ends too"
 
 
 async def test_a_defect_does_not_leave_a_pod_without_a_worker(world: World) -> None:
