@@ -2,7 +2,8 @@
 decisions.
 
 The neighbour `pod_controller.inventory` has the pod VMs. Only parents with this cluster's and this VCH's marks are
-ours, and not those that somebody copied: marks are copied too, the name that goes with them is not. While `synced` is false the picture is stale: what is missing then means nothing.
+ours, and not those that somebody copied: marks are copied too, the name that goes with them is not. While `synced` is
+false the picture is stale: what is missing then means nothing.
 """
 
 from collections.abc import Mapping, Sequence

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from provider import errors
+from provider.kube.operator_objects import ListedPod
 from tests.builders import make_pod
 
 KubeObject = dict[str, Any]
@@ -81,10 +82,10 @@ class FakePods:
         self._begin("get_pod", name)
         return copy.deepcopy(self.stored.get(name))
 
-    async def list_pods(self, node: str) -> Mapping[str, tuple[str, str]]:
+    async def list_pods(self, node: str) -> Mapping[str, ListedPod]:
         self._begin("list_pods", node)
         return {
-            pod["metadata"]["uid"]: ("default", name)
+            pod["metadata"]["uid"]: ListedPod("default", name, pod["metadata"]["resourceVersion"])
             for name, pod in self.stored.items()
             if pod["metadata"]["uid"] not in self._hidden
         }
