@@ -151,9 +151,11 @@ class Replace:
 
 @dataclass(frozen=True, slots=True)
 class Lose:
-    """Fail the Pod: its VM is lost."""
+    """Fail the Pod: its VM is lost. `vm` may still run, and is switched off first: nothing of a Pod runs once it is
+    told to have ended."""
 
     why: str
+    vm: PodVM | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +272,7 @@ def _with_vm(facts: Facts, pod: PodFacts, vm: PodVM) -> Step:
     if vm.pin is None:
         return _unpinned(facts, vm)
     if facts.link is Link.REFUSED:
-        return Lose("the guest refuses to serve") if has_run else Replace(vm, "its guest refuses to serve")
+        return Lose("the guest refuses to serve", vm) if has_run else Replace(vm, "its guest refuses to serve")
     return Serve(vm)
 
 
