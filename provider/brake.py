@@ -9,6 +9,9 @@ from provider.clock import Clock
 AT_ONCE = 5
 SHARE = 0.2
 QUARANTINE = 600.0
+ABSENT_SECONDS = 40.0
+"""For as long a Pod, be it a single one, must be missing before a live read is believed that says so (I-39). PodGC
+gives the Node of an orphaned Pod as long (pkg/controller/podgc)."""
 
 
 class Brake:

@@ -1,6 +1,6 @@
 """Dangling VMs: pod VMs of ours that no Pod stands behind, found by comparing, destroyed only when that is certain.
 
-Certain means: both pictures are complete, the VM was without a Pod in two passes, a live read of the API server
+Certain means: both pictures are complete, the VM has been without a Pod for 40 s, a live read of the API server
 confirms it, and not too many are in that state at once (invariants I-06, I-39, I-42). The life of a VM with a Pod is
 the pod controller's; this is for what was left behind while nobody looked.
 """
@@ -11,14 +11,14 @@ from typing import Any, Protocol
 import structlog
 
 from provider import errors, metrics
-from provider.brake import Brake
+from provider.brake import ABSENT_SECONDS, Brake
 from provider.clock import Clock
 from provider.pod_controller.inventory import Inventory
 from provider.podvm import PodVM, VSphere
 
 KubeObject = dict[str, Any]
 
-PASS_SECONDS = 30.0
+PASS_SECONDS = 20.0
 
 
 class Pods(Protocol):
@@ -49,11 +49,12 @@ class Collector:
         self._reads = reads
         self._vsphere = vsphere
         self._brake = Brake(clock)
-        self._suspects: set[str] = set()  # morefs without a Pod in the pass before
+        self._clock = clock
+        self._suspects: dict[str, float] = {}  # by moref: the instant since which it has no Pod
         self._log = structlog.get_logger(node=node)
 
     async def run(self) -> None:
-        """A pass every half minute, until cancelled."""
+        """A pass every now and then, until cancelled."""
         while True:
             await asyncio.sleep(PASS_SECONDS)
             await self.look()
@@ -64,8 +65,9 @@ class Collector:
             self._suspects.clear()
             return
         dangling = {vm.moref: vm for vm in self._dangling()}
-        certain = [vm for moref, vm in dangling.items() if moref in self._suspects]
-        self._suspects = set(dangling)
+        now = self._clock.monotonic()
+        self._suspects = {moref: self._suspects.get(moref, now) for moref in dangling}
+        certain = [vm for moref, vm in dangling.items() if now >= self._suspects[moref] + ABSENT_SECONDS]
         if not self._brake.allows(len(certain), len(self._inventory.vms())):
             metrics.BRAKES.labels(node=self._node).inc()
             self._log.error("brake: suspiciously many dangling vms", vms=len(certain))

@@ -44,6 +44,7 @@ library's error chained as the cause.
     │   │   └── DatastoreFull
     │   ├── NameTaken
     │   ├── StandbyTaken
+    │   ├── BindingUnknown
     │   ├── VMBusy
     │   ├── VMGone
     │   └── TaskFailed
@@ -348,6 +349,12 @@ class StandbyTaken(VSphereError):
 
     reason = "StandbyTaken"
     retry_after = 0.1
+
+
+class BindingUnknown(VSphereError):
+    """Binding a standby VM has failed in a way that leaves open whether it is bound."""
+
+    reason = "BindingUnknown"
 
 
 class VMBusy(VSphereError):

@@ -62,7 +62,7 @@ class ImageController:
     def images(self, common: Mapping[str, Any]) -> Mapping[str, Image]:
         """All images whose template is known. Raises the error of the first used one that is not."""
         known = self._known()
-        for name in self._used_with_bases():
+        for name in self.used():
             if name not in known:
                 there = ", ".join(sorted(known)) or "none"
                 raise errors.InvalidSpec(

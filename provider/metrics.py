@@ -33,6 +33,10 @@ LEASE_TRANSITIONS = Counter(
 )
 BRAKES = Counter("vch_mass_destroy_brakes_total", "Times that destroying many VMs at once was put off", ["node"])
 
+HEARTBEATS_WITHHELD = Counter(
+    "vch_node_heartbeats_withheld_total", "Heartbeats that were left out because nobody looked after the Pods", ["node"]
+)
+
 
 class Stages:
     """When one Pod's start got how far; each stage counts once, and only for a VM that was cloned by this process."""

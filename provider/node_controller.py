@@ -1,7 +1,8 @@
 """The virtual node's heartbeat: the Node object, its status and its Lease, kept as they should be for ever.
 
 What they contain is decided in `node`. Nothing here waits for vSphere or for a guest, so that neither can make a node
-look dead. The Node is never deleted here but on `remove`: deleting a Node deletes its Pods (invariant I-54).
+look dead. The Node is never deleted here but on `remove`: deleting a Node deletes its Pods (invariant I-54). But a
+heartbeat must not say that somebody looks after the Pods when nobody does: it stops while `stalled` (I-52).
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from provider import errors, node
+from provider import errors, metrics, node
 from provider.api.vch import VirtualContainerHostSpec
 from provider.clock import Clock
 from provider.node import Conditions, NodeHealth, NodeOffer
@@ -52,7 +53,9 @@ class NodeController:
         clock: Clock,
         port: int,
         on_change: Callable[[errors.KubeError | None], None],
+        stalled: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._stalled = stalled
         self._name = name
         self._spec = spec
         self._kube = kube
@@ -93,8 +96,11 @@ class NodeController:
             self._changed.clear()
             seconds = node.STATUS_SECONDS
             try:
-                await self._write()
-                self._on_change(None)
+                if self._stalled():  # a status counts as a heartbeat too
+                    seconds = node.RENEW_SECONDS
+                else:
+                    await self._write()
+                    self._on_change(None)
             except errors.KubeError as error:
                 self._log.warning("node status not written", error=str(error))
                 self._on_change(error)
@@ -108,7 +114,11 @@ class NodeController:
             seconds = node.RENEW_SECONDS
             try:
                 await self._registered.wait()
-                await self._renew()
+                if self._stalled():
+                    self._log.error("no heartbeat: the loop that looks after the Pods makes no progress")
+                    metrics.HEARTBEATS_WITHHELD.labels(node=self._name).inc()
+                else:
+                    await self._renew()
             except errors.KubeError as error:
                 self._log.warning("lease not renewed", error=str(error))
                 seconds = _RETRY_SECONDS

@@ -65,6 +65,10 @@ class NodeEngine:
             return None
         return max(len(self._inventory.vms()), sum(1 for _ in parts.pods.workers()))
 
+    def stalled(self) -> bool:
+        """The loop that looks after the Pods runs, and hangs. Not that vCenter is away: then there is none."""
+        return self._parts is not None and self._parts.pods.stalled()
+
     def retire(self) -> None:
         """The VCH is deleted and its Pods are gone: parents and standby clones go too."""
         self._ending = True

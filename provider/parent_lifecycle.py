@@ -20,6 +20,8 @@ restart, a lost reply or an admin's hand needs no code of its own.
                                        Retire
     one of several that are ready      Retire all but the first                   Retire
 
+A VM with a parent's marks under another name is somebody's copy of it, and is not among them: it is never touched.
+
 *Retire* is power-off and destroy. It touches no pod VM: a clone runs on by itself (vSphere Web Services SDK, "How the
 Instant Clone Operation Works"). It waits while a clone of the parent is being made. On a host that is not usable
 nothing is concluded and nothing is done: what is there comes back with the host.

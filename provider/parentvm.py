@@ -76,6 +76,11 @@ class ParentReport:
     guest: GuestFacts = NO_FACTS
 
 
+def name_end(parent_id: str) -> str:
+    """What the name of each parent ends with, so that no two are called the same."""
+    return f"-{parent_id[:8]}"
+
+
 @dataclass(frozen=True, slots=True)
 class ParentVM:
     """A parent VM as vSphere shows it."""
@@ -100,6 +105,11 @@ class ParentVM:
     def preparing(self) -> bool:
         """It may use its address; frozen it has no network any more."""
         return not self.frozen and not self.failed
+
+    @property
+    def copied(self) -> bool:
+        """Somebody cloned one of ours, marks and all, or gave it another name: it is theirs now (invariant I-07)."""
+        return not self.name.endswith(name_end(self.marks.parent_id))
 
 
 @dataclass(frozen=True, slots=True)

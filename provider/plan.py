@@ -12,11 +12,11 @@ from typing import Any
 
 from provider import quantity
 from provider.errors import UnsupportedPod
+from provider.podvm import uid_letters
 from provider.vm_class import VMClass, choose_class, choose_image
 
 KubeObject = dict[str, Any]
 
-UID_LETTERS = 10
 _NAME_LIMIT = 79  # vSphere: names have fewer than 80 characters
 _HOSTNAME_LIMIT = 63
 
@@ -98,7 +98,7 @@ def plan_pod(pod: KubeObject, offer: Offer) -> PodPlan:
 
 def vm_name(pod_name: str, uid: str) -> str:
     """Names are for people; the UID's letters make it unique and the same at each attempt (invariant I-08)."""
-    end = uid.replace("-", "")[:UID_LETTERS]
+    end = uid_letters(uid)
     # In inventory names vCenter escapes these three itself when read back; a Pod's name has none, but be sure.
     safe = re.sub(r"[/\\%]", lambda found: f"%{ord(found[0]):02x}", pod_name)
     return f"{safe[: _NAME_LIMIT - len(end) - 1]}-{end}"

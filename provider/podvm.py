@@ -38,6 +38,11 @@ class PodIdentity:
     uid: str = ""
 
 
+def uid_letters(uid: str) -> str:
+    """What the name of a Pod's VM ends with; that of a standby clone ends with letters of its clone ID."""
+    return uid.replace("-", "")[:10]
+
+
 @dataclass(frozen=True, slots=True)
 class PodVMClass:
     """Usable size of the VMs of a class: the hardware less the overhead of kernel, kubelet and agent."""
@@ -99,6 +104,11 @@ class PodVM:
     connected: bool = True  # vCenter has its host: else it shows what it knew last, and nothing can be done to the VM
     origin: CloneOrigin | None = None
     change_version: str = ""  # what `bind` is fenced by; of standby VMs only, see `guestinfo.decode_pod_vm`
+
+    @property
+    def copied(self) -> bool:
+        """Somebody cloned a VM of ours, marks and all, or gave it another name."""
+        return not self.name.endswith((f"-{uid_letters(self.identity.uid)}", f"-{self.clone_id[:8]}"))
 
     @property
     def standby(self) -> bool:

@@ -51,6 +51,7 @@ class VirtualNode:
             process.clock,
             process.kubelet_port,
             self._node_written,
+            lambda: self._engine is not None and self._engine.stalled(),
         )
         self._log = structlog.get_logger(node=self.name)
 
@@ -78,9 +79,9 @@ class VirtualNode:
         while True:
             listed = await self._process.objects.list_pods(self.name)
             if policy is DeletionPolicy.DRAIN:
-                for uid, (namespace, name) in listed.items():
+                for uid, pod in listed.items():
                     with contextlib.suppress(errors.KubeNotFound, errors.KubeConflict):
-                        await pods.delete_pod(namespace, name, uid, None)
+                        await pods.delete_pod(pod.namespace, pod.name, uid, None)
             self._become(self._status.ending(policy is DeletionPolicy.REFUSE, len(listed)))
             if not listed and self._without_vms():
                 break

@@ -5,9 +5,9 @@ from typing import Any
 from provider.api.vch import VirtualContainerHostSpec
 from provider.lifecycle import Facts, PodFacts
 from provider.parent_slots import Image, Slot
-from provider.parentvm import Host, ParentKey, ParentMarks, ParentPhase, ParentReport, ParentVM
+from provider.parentvm import Host, ParentKey, ParentMarks, ParentPhase, ParentReport, ParentVM, name_end
 from provider.plan import Offer, PodPlan
-from provider.podvm import GuestPhase, GuestReport, PodIdentity, PodVM, PodVMClass, PowerState
+from provider.podvm import GuestPhase, GuestReport, PodIdentity, PodVM, PodVMClass, PowerState, uid_letters
 from provider.vm_class import VMClass
 
 UID = "0a1b2c3d-1111-2222-3333-444455556666"
@@ -44,7 +44,7 @@ def make_vm(moref: str = "vm-1", *, uid: str = UID, name: str = "web", **fields:
     """A VM that runs, without report and pin."""
     given: dict[str, Any] = {
         "moref": moref,
-        "name": f"{name}-{uid[:8]}",
+        "name": f"{name}-{uid_letters(uid)}",
         "identity": make_identity(uid=uid, name=name),
         "power_state": PowerState.ON,
         "address": "10.0.0.5",
@@ -99,7 +99,7 @@ def make_parent_vm(moref: str = "vm-7", *, key: ParentKey | None = None, digest:
     """A frozen parent on its host."""
     key = key or make_key()
     given: dict[str, Any] = {
-        "name": f"parent-{moref}",
+        "name": f"parent{name_end(f'id-{moref}')}",
         "marks": ParentMarks("c", "v", f"id-{moref}", key, digest),
         "power_state": PowerState.ON,
         "frozen": True,

@@ -5,8 +5,8 @@ from typing import Any, cast
 import pytest
 
 from provider import errors
-from provider.brake import AT_ONCE, QUARANTINE
-from provider.collector import Collector
+from provider.brake import ABSENT_SECONDS, AT_ONCE, QUARANTINE
+from provider.collector import PASS_SECONDS, Collector
 from provider.pod_controller.inventory import Inventory
 from provider.podvm import Appeared, Lost, PodVM, Synced, Vanished, VSphere
 from tests.builders import UID, make_identity, make_pod, make_vm
@@ -30,10 +30,11 @@ class World:
         self.collector = Collector("vch", self.inventory, self, self, cast("VSphere", self), self.clock)
 
     async def look(self, times: int = 1) -> list[str]:
-        """Morefs destroyed by so many passes."""
+        """Morefs destroyed by so many passes. Between two of them as much time passes as makes a finding certain."""
         before = len(self.done)
         for _ in range(times):
             await self.collector.look()
+            self.clock.advance(ABSENT_SECONDS)
         return [moref for what, moref in self.done[before:] if what == "destroy"]
 
     def knows(self, uid: str) -> bool:
@@ -67,6 +68,23 @@ async def test_a_vm_without_a_pod_is_switched_off_and_destroyed_in_the_second_pa
     assert world.done == [("off", "vm-1"), ("destroy", "vm-1")]
     assert world.inventory.vms() == []
     assert await world.look(2) == []
+
+
+async def test_a_vm_has_to_be_without_a_pod_for_the_whole_time() -> None:
+    world = World(make_vm())
+    began = world.clock.monotonic()
+    while not world.done:
+        await world.collector.look()
+        world.clock.advance(PASS_SECONDS)
+    assert ABSENT_SECONDS <= world.clock.monotonic() - PASS_SECONDS - began < 60
+    world = World(make_vm())
+    await world.collector.look()
+    world.clock.advance(ABSENT_SECONDS - 1)
+    world.known = {UID}
+    await world.collector.look()
+    world.known = set()
+    world.clock.advance(1)
+    assert await world.look() == [], "it had a Pod meanwhile"
 
 
 async def test_the_vm_of_a_known_pod_stays() -> None:

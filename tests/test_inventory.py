@@ -1,5 +1,6 @@
 """What vSphere shows is kept as it is shown; absence means something only when the picture is complete."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -116,6 +117,19 @@ def test_of_two_vms_of_one_pod_the_pinned_one_is_the_vm_and_else_the_first() -> 
     assert inventory.duplicates(UID) == [first]
     inventory.apply(Vanished(UID, "vm-2"), 2.0)
     assert (seen(inventory), inventory.duplicates(UID)) == (first, [])
+
+
+def test_of_a_vm_and_somebodys_copy_of_it_the_one_with_our_name_is_the_pods_whichever_is_seen_first() -> None:
+    original = make_vm("vm-1", pin="sha256:ab")
+    copy = replace(original, moref="vm-0", name="for the auditors", power_state=PowerState.OFF)
+    for told in ((original, copy), (copy, original)):
+        inventory = Inventory("c", "v")
+        for vm in told:
+            inventory.apply(Appeared(vm), 0.0)
+        assert seen(inventory) == original
+        assert inventory.duplicates(UID) == [copy]
+    standby = replace(original, name="vch-standby-small-c0")
+    assert not standby.copied, "what was bound keeps its name"
 
 
 def test_of_two_vms_with_one_address_the_one_that_was_fed_may_keep_it_and_else_the_first() -> None:

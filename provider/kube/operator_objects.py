@@ -7,6 +7,7 @@ import base64
 import binascii
 import contextlib
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from provider import errors
 from provider.api.fields import GROUP, VERSION
@@ -16,6 +17,14 @@ from provider.kube.client import APPLY, FIELD_MANAGER, MERGE, KubeClient, KubeOb
 _API = f"{GROUP}/{VERSION}"
 FINALIZER = f"{GROUP}/drain"
 _METADATA = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
+
+
+class ListedPod(NamedTuple):
+    """What a list says of a Pod."""
+
+    namespace: str
+    name: str
+    version: str
 
 
 class OperatorObjects:
@@ -98,13 +107,13 @@ class OperatorObjects:
         kind = str(found["kind"]).removesuffix("List")
         return [{**item, "kind": kind} for item in found.get("items") or ()]
 
-    async def list_pods(self, node: str) -> dict[str, tuple[str, str]]:
-        """UID → (namespace, name) of the Pods bound to a node; metadata alone is transferred."""
+    async def list_pods(self, node: str) -> dict[str, ListedPod]:
+        """The Pods bound to a node, by UID; metadata alone is transferred."""
         query = {"fieldSelector": f"spec.nodeName={node}"}
         found = await self._client.request("GET", path("v1", "pods"), query=query, accept=_METADATA)
         return {
-            item["metadata"]["uid"]: (item["metadata"]["namespace"], item["metadata"]["name"])
-            for item in found.get("items") or ()
+            meta["uid"]: ListedPod(meta["namespace"], meta["name"], meta["resourceVersion"])
+            for meta in (item["metadata"] for item in found.get("items") or ())
         }
 
 

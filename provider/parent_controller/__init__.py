@@ -1,8 +1,8 @@
 """The parents of one virtual node, kept as its VCH wants them.
 
-`inventory` is what vSphere shows of parents, hosts and the pool, `controller` takes the steps that `parent_lifecycle`
-decides, `mirror` shows both as ParentVM objects, `image_mirror` what is in them as PodVMImages' statuses. Which parents
-are wanted is `parent_slots`, which of them a Pod is cloned from `placement`.
+`inventory` is what vSphere shows of parents, hosts and the pool, `controller` takes (by `steps`) what
+`parent_lifecycle` decides, `mirror` shows both as ParentVM objects, `image_mirror` what is in them as PodVMImages'
+statuses. Which parents are wanted is `parent_slots`, which of them a Pod is cloned from `placement`.
 """
 
 from provider.parent_controller.controller import ParentController, Wants

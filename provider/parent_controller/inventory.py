@@ -2,7 +2,8 @@
 decisions.
 
 The neighbour `pod_controller.inventory` has the pod VMs. Only parents with this cluster's and this VCH's marks are
-ours. While `synced` is false the picture is stale: what is missing then means nothing.
+ours, and not those that somebody copied: marks are copied too, the name that goes with them is not. While `synced` is
+false the picture is stale: what is missing then means nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -87,6 +88,8 @@ class ParentInventory:
         self._told.add(vm.moref)
         if vm.moref in self._destroyed or (vm.marks.cluster, vm.marks.vch) != self._owner:
             return False
+        if vm.copied:
+            return self._parents.pop(vm.moref, None) is not None
         old, since = self._parents.get(vm.moref, (None, now))
         same = old is not None and (old.power_state, old.frozen) == (vm.power_state, vm.frozen)
         self._parents[vm.moref] = (vm, since if same else now)

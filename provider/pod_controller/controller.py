@@ -1,18 +1,21 @@
 """All Pods and pod VMs of one virtual node: each fact goes to the worker of its UID, and every UID has one worker.
 
 Facts come from the Pod watch, from the inventory watch, and from `resync`, which compares with a list of Pods: a watch
-that is started again by listing (kopf's) says nothing of Pods that went meanwhile. Absence from a list alone ends
-nothing: it is confirmed by a live read (invariant I-39), and many at once are put off (I-42).
+that is started again by listing (kopf's) says nothing of Pods that went meanwhile, and one that has died in silence
+nothing at all (invariant I-37). Absence from a list alone ends nothing: it must last, and is confirmed by a live read
+(I-39), and many at once are put off (I-42).
 """
 
 import asyncio
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import structlog
 
 from provider import errors, metrics, pod_status
-from provider.brake import Brake
+from provider.brake import ABSENT_SECONDS, Brake
+from provider.kube.operator_objects import ListedPod
 from provider.pod_controller.surroundings import Surroundings
 from provider.pod_controller.worker import PodWorker
 from provider.podvm import InventoryEvent, Synced
@@ -20,6 +23,8 @@ from provider.podvm import InventoryEvent, Synced
 KubeObject = dict[str, Any]
 
 _RESYNC_SECONDS = 60.0
+STALLED_SECONDS = 180.0
+"""As long as a kubelet lets its own loop hang before its Node is NotReady (PLEG's threshold)."""
 _SETTLE_SECONDS = 1.0
 """A list that a watch begins with comes as many events; they are waited for before comparing."""
 
@@ -27,7 +32,7 @@ _SETTLE_SECONDS = 1.0
 class PodLists(Protocol):
     """`kube.operator_objects.OperatorObjects`."""
 
-    async def list_pods(self, node: str) -> Mapping[str, tuple[str, str]]: ...
+    async def list_pods(self, node: str) -> Mapping[str, ListedPod]: ...
 
 
 class PodController:
@@ -42,6 +47,8 @@ class PodController:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._resync = asyncio.Event()
         self._brake = Brake(surroundings.clock)
+        self._absent: dict[str, float] = {}  # UIDs that are in no list, since when
+        self._round_at: float | None = None  # the last round of `run` began; None: it does not run
         self._log = structlog.get_logger(node=surroundings.node)
 
     # Facts.
@@ -104,21 +111,27 @@ class PodController:
                 return self._workers[found]
         return None
 
+    def stalled(self) -> bool:
+        """`run` hangs (invariant I-52). That vCenter or a guest does, is none of it: it waits for neither."""
+        return self._round_at is not None and self._here.clock.monotonic() > self._round_at + STALLED_SECONDS
+
     # Loops.
 
     async def run(self) -> None:
         """Until cancelled; VMs stay as they are then."""
         try:
             while True:
+                self._round_at = self._here.clock.monotonic()
                 await self._compare()
                 self._resync.clear()
                 try:
-                    async with asyncio.timeout(_RESYNC_SECONDS if self.listed else _SETTLE_SECONDS):
+                    async with asyncio.timeout(self._until_next()):
                         await self._resync.wait()
                     await asyncio.sleep(_SETTLE_SECONDS)
                 except TimeoutError:
                     continue
         finally:
+            self._round_at = None
             tasks = list(self._tasks.values())
             for task in tasks:
                 task.cancel()
@@ -148,19 +161,33 @@ class PodController:
         self._here.admission.open = True
         self.hurry()
 
-    async def _learn_missed(self, listed: Mapping[str, tuple[str, str]]) -> None:
-        missed = [where for uid, where in listed.items() if uid not in self._workers]
-        for pod in await asyncio.gather(*(self._here.pods.get_pod(*where) for where in missed)):
+    def _until_next(self) -> float:
+        if not self.listed:
+            return _SETTLE_SECONDS
+        ripe = min(self._absent.values(), default=math.inf) + ABSENT_SECONDS - self._here.clock.monotonic()
+        return min(_RESYNC_SECONDS, max(ripe, _SETTLE_SECONDS))
+
+    async def _learn_missed(self, listed: Mapping[str, ListedPod]) -> None:
+        missed = [pod for uid, pod in listed.items() if self._is_news(uid, pod)]
+        for pod in await asyncio.gather(*(self._here.pods.get_pod(each.namespace, each.name) for each in missed)):
             if pod is not None and pod["spec"].get("nodeName") == self._here.node:
                 self.pod_seen(pod)
 
-    async def _end_vanished(self, listed: Mapping[str, tuple[str, str]]) -> None:
-        vanished = [worker for worker in self._workers.values() if worker.pod and worker.uid not in listed]
-        if not self._brake.allows(len(vanished), len(self._workers)):
+    def _is_news(self, uid: str, pod: ListedPod) -> bool:
+        known = worker.pod if (worker := self._workers.get(uid)) else None
+        return known is None or pod_status.later(known, {"metadata": {"resourceVersion": pod.version}})
+
+    async def _end_vanished(self, listed: Mapping[str, ListedPod]) -> None:
+        now = self._here.clock.monotonic()
+        absent = [worker for worker in self._workers.values() if worker.pod and worker.uid not in listed]
+        self._absent = {worker.uid: self._absent.get(worker.uid, now) for worker in absent}
+        if not self._brake.allows(len(absent), len(self._workers)):
             metrics.BRAKES.labels(node=self._here.node).inc()
-            self._log.error("brake: suspiciously many pods vanished at once", vanished=len(vanished))
+            self._log.error("brake: suspiciously many pods vanished at once", vanished=len(absent))
             return
-        for worker in vanished:
+        for worker in absent:
+            if now < self._absent[worker.uid] + ABSENT_SECONDS:
+                continue
             found = await self._here.pods.get_pod(worker.namespace, worker.name)
             if found is None or found["metadata"]["uid"] != worker.uid:
                 worker.gone()

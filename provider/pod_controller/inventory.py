@@ -61,9 +61,10 @@ class Inventory:
         return ()
 
     def vm(self, uid: str) -> Seen | None:
-        """The VM of a Pod. Should there ever be two, the one that was fed, else the first."""
+        """The VM of a Pod. Should there ever be two, the one that was fed; of somebody's copy of that one and itself
+        the one that has the name that we gave it; else the first."""
         found = [self._seen[moref] for moref in self._uids.get(uid, ())]
-        return next((each for each in found if each.vm.pin), found[0] if found else None)
+        return min(found, key=lambda each: (each.vm.pin is None, each.vm.copied), default=None)
 
     def duplicates(self, uid: str) -> list[PodVM]:
         """VMs of a Pod that are not *the* VM of the Pod."""

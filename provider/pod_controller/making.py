@@ -29,7 +29,7 @@ class Made:
 
 
 async def make_vm(here: Surroundings, identity: PodIdentity, wanted: PodPlan) -> Made:
-    """Raises NoParentReady, AddressesExhausted, VSphereError."""
+    """Raises NoParentReady, AddressesExhausted, BindingUnknown, other VSphereErrors."""
     standby = here.standby.take(wanted)
     if standby is not None and await _bind(here, identity, wanted, standby):
         vm = f"{standby.name} ({standby.moref})"
@@ -56,6 +56,8 @@ async def _bind(here: Surroundings, identity: PodIdentity, wanted: PodPlan, vm: 
             raise
         log.warning("standby vm not bound", vm=vm.name, reason=error.reason, error=str(error))
         return False
+    except (errors.VCenterUnreachable, errors.TaskFailed) as error:
+        raise errors.BindingUnknown(f"it is not known whether VM {vm.name} is bound: {error}") from error
     return True
 
 

@@ -190,8 +190,8 @@ class PodWorker:
             case lifecycle.Replace(vm, why):
                 self._refused_clone(vm, why)
                 await self._destroy(vm)
-            case lifecycle.Lose(why):
-                await self._lose(why)
+            case lifecycle.Lose(why, vm):
+                await self._lose(why, vm)
             case lifecycle.Finish(finished, why):
                 await self._finish(finished, why)
             case lifecycle.Discard(vm):
@@ -205,7 +205,12 @@ class PodWorker:
         self._references.follow(self.pod)
         self._announcement.begin()
         self._stages.begin()
-        made = await make_vm(self._here, self._identity(), wanted)
+        try:
+            made = await make_vm(self._here, self._identity(), wanted)
+        except errors.BindingUnknown:
+            # Unlike a clone's, the name of a bound VM keeps no second one away: wait until the inventory must show it.
+            self._cloned_at = self._here.clock.monotonic()
+            raise
         self._cloned_at = self._here.clock.monotonic()
         took = self._stages.reached("cloned") or 0
         self._log.info("vm made", how=made.reason, vm=made.vm, vm_class=wanted.vm_class.name, seconds=round(took, 3))
@@ -277,11 +282,13 @@ class PodWorker:
         self._here.events.warning(self.pod, error.reason, str(error))
         await self._patch_status(pod_status.refused(self.pod, error, self._here.clock.now()))
 
-    async def _lose(self, why: str) -> None:
+    async def _lose(self, why: str, vm: PodVM | None) -> None:
         assert self.pod is not None
         self._log.error("vm lost", why=why)
         self._here.events.warning(self.pod, pod_status.LOST, f"The Pod's VM is lost: {why}")
         await self._disconnect()
+        if vm is not None:
+            await self._here.vsphere.power_off(vm.moref)
         if self.pod is not None:
             await self._patch_status(pod_status.lost(self.pod, why, self._here.clock.now()))
 

@@ -1,13 +1,17 @@
 """Each host has its parents, whatever happens to them; nothing is made twice, and nothing is ever given up."""
 
 import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
 
 from provider import errors, guestinfo
 from provider.parent_controller import ParentInventory
 from provider.parent_slots import Demand, Image
-from provider.parentvm import ParentAppeared
+from provider.parentvm import ParentAppeared, ParentMarks, ParentVM
 from provider.power import PowerState
-from tests.builders import make_host, make_vm_class
+from tests.builders import make_host, make_parent_vm, make_vm_class
 from tests.parent_controller.hosts import BOOT_SECONDS, Hosts
 
 SMALL = Demand("photon", "small")
@@ -277,3 +281,56 @@ async def test_a_fork_that_goes_off_again_and_again_is_made_at_growing_distances
     assert "it is off" in hosts.controller.waits_for(Demand("fork", "small"))
     assert "it is off" in str(hosts.controller.failure("fork"))
     assert hosts.controller.failure("photon") is None
+
+
+# Others' VMs.
+
+
+def _of(marks: ParentMarks, moref: str, name: str, **fields: Any) -> ParentVM:
+    return make_parent_vm(moref, marks=marks, name=name, **fields)
+
+
+@pytest.mark.parametrize("state", [PowerState.ON, PowerState.OFF])
+async def test_parents_of_others_are_never_touched(not_started: Hosts, state: PowerState) -> None:
+    """Of another VCH, of another cluster, and an admin's copy of ours, which has its marks too."""
+    hosts = not_started
+    hosts.start()
+    await hosts.all_ready()
+    (ours,) = hosts.on("host-1")
+    foreign = [
+        _of(replace(ours.marks, vch="another"), "vm-0", ours.name, power_state=state),
+        _of(replace(ours.marks, cluster="another"), "vm-1", ours.name, power_state=state),
+        _of(ours.marks, "vm-2", "golden copy of a parent", power_state=state),
+        _of(ours.marks, "vm-3", "thawed copy of a parent", power_state=state, frozen=False),
+        _of(replace(ours.marks, digest="outdated"), "vm-4", "old copy", power_state=state),
+    ]
+    hosts.parents = {**{vm.moref: vm for vm in foreign}, **hosts.parents}
+    for vm in foreign:
+        hosts.tell(ParentAppeared(vm))
+    await hosts.until(lambda: hosts.clock.monotonic() > 2000.0, within=2000)
+    assert hosts.controller.ready_count() == 2
+    hosts.images = {"photon": Image("photon", source="vm-99")}  # every parent is replaced
+    hosts.controller.wake()
+    await hosts.until(lambda: ours.moref not in hosts.parents)
+    await hosts.all_ready()
+    await hosts.stop()
+    hosts.start()  # a process that has seen nothing of what was before
+    await hosts.all_ready()
+    hosts.classes = []  # no parent is wanted any more
+    hosts.controller.wake()
+    await hosts.until(lambda: len(hosts.parents) == len(foreign))
+    await hosts.until(lambda: hosts.clock.monotonic() > 6000.0, within=6000)
+    assert list(hosts.parents.values()) == foreign
+    assert len(hosts.requests) == 4
+
+
+async def test_a_parent_that_an_admin_gives_another_name_is_the_admins(hosts: Hosts) -> None:
+    await hosts.all_ready()
+    (taken,) = hosts.on("host-1")
+    hosts.change(taken.moref, name="mine now")
+    await hosts.until(lambda: len(hosts.on("host-1")) == 2)
+    await hosts.all_ready()
+    hosts.classes = []
+    hosts.controller.wake()
+    await hosts.until(lambda: len(hosts.parents) == 1)
+    assert hosts.parents[taken.moref].power_state is PowerState.ON

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from provider import errors
+from provider.kube.operator_objects import ListedPod
 from tests.builders import make_pod
 
 KubeObject = dict[str, Any]
@@ -26,6 +27,7 @@ class FakePods:
         self.stored: dict[str, KubeObject] = {}
         self.watch: Watch | None = None
         self.before_removal: Callable[[KubeObject], None] = lambda pod: None
+        self.before_end: Callable[[KubeObject], None] = lambda pod: None  # the provider says itself that it has ended
         self.broken_promises: list[str] = []
         self._done = done
         self.errors: dict[str, list[errors.KubeError]] = {}
@@ -50,6 +52,7 @@ class FakePods:
         if grace == 0 and not metadata.get("finalizers"):
             self._remove(pod)
             return
+        grace = min(grace, metadata.get("deletionGracePeriodSeconds", grace))  # it can be shortened only
         deleting = metadata | {"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": int(grace)}
         self._store({**pod, "metadata": deleting})
 
@@ -81,10 +84,10 @@ class FakePods:
         self._begin("get_pod", name)
         return copy.deepcopy(self.stored.get(name))
 
-    async def list_pods(self, node: str) -> Mapping[str, tuple[str, str]]:
+    async def list_pods(self, node: str) -> Mapping[str, ListedPod]:
         self._begin("list_pods", node)
         return {
-            pod["metadata"]["uid"]: ("default", name)
+            pod["metadata"]["uid"]: ListedPod("default", name, pod["metadata"]["resourceVersion"])
             for name, pod in self.stored.items()
             if pod["metadata"]["uid"] not in self._hidden
         }
@@ -94,6 +97,8 @@ class FakePods:
     ) -> KubeObject:
         self._begin("status" if content_type == "by the provider" else "guest status", name)
         pod = self._found(name, patch["metadata"]["uid"])
+        if content_type == "by the provider" and patch["status"].get("phase") in ("Succeeded", "Failed"):
+            self.before_end(pod)
         if pod["status"].get("phase") in ("Succeeded", "Failed") and patch["status"].get("phase") == "Running":
             self.broken_promises.append(f"{name} runs after it has ended")
         return copy.deepcopy(self._store({**pod, "status": _merged(pod["status"], patch["status"])}))
@@ -101,6 +106,8 @@ class FakePods:
     async def delete_pod(self, namespace: str, name: str, uid: str, grace_period_seconds: int | None) -> KubeObject:
         self._begin("delete", name)
         pod = self._found(name, uid)
+        if pod["status"].get("phase") not in ("Succeeded", "Failed"):
+            self.broken_promises.append(f"{name} was deleted before anybody had said how it ended")
         self.before_removal(pod)
         self.delete(name, 30 if grace_period_seconds is None else grace_period_seconds)
         return copy.deepcopy(pod)

@@ -129,6 +129,7 @@ class FakeVSphere:
         identity = replace(vm.identity, namespace=whose[guestinfo.POD_NAMESPACE], name=whose[guestinfo.POD_NAME])
         identity = replace(identity, uid=whose[guestinfo.POD_UID])
         self.change(moref, identity=identity, change_version=f"{change_version}+")
+        self._check_only_one(self.vms[moref])
         self._end("bind")
 
     async def pin(self, moref: str, fingerprint: str) -> None:
@@ -172,9 +173,15 @@ class FakeVSphere:
         )
         assert vm is not None
         self.vms[moref] = vm
+        self._check_only_one(vm)
         self._tell_later(moref)
         if self.behaviour.agents_report:
             self._later(BOOT_SECONDS, lambda: self._report(moref))
+
+    def _check_only_one(self, made: PodVM) -> None:
+        """A Pod has one VM at every instant, whether anything runs in it or not."""
+        if made.identity.uid and len(self.of(made.identity.uid)) > 1:
+            self.broken_promises.append(f"Pod {made.identity.uid} got a second VM, {made.moref}")
 
     def _check_promises(self, vm: PodVM) -> None:
         """From the pin on containers may run."""

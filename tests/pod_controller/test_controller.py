@@ -1,11 +1,16 @@
 """Every UID has one worker; a restart, a list or a mistake of others never costs a Pod its VM."""
 
+import asyncio
 import copy
+from dataclasses import replace
 
 import pytest
 
 from provider import errors
-from provider.brake import AT_ONCE, QUARANTINE
+from provider.brake import ABSENT_SECONDS, AT_ONCE, QUARANTINE
+from provider.kube.operator_objects import ListedPod
+from provider.pod_controller.controller import STALLED_SECONDS
+from provider.podvm import PowerState
 from tests.builders import make_identity, make_vm
 from tests.pod_controller.world import World
 
@@ -158,7 +163,33 @@ async def test_a_pod_whose_end_nobody_told_is_missed_in_the_next_list(world: Wor
     world.pods.watch = None
     world.pods.delete(grace=0)
     world.controller.pods_relisted()
+    await world.passes(ABSENT_SECONDS)
+    assert len(world.vsphere.running()) == 1, "a list and a live read may be of a lagging API server"
     await world.until(lambda: not world.vsphere.vms, within=10)
+
+
+async def test_a_pod_that_is_only_missing_for_a_moment_is_not_asked_about(world: World) -> None:
+    vm = await world.run_pod()
+    world.pods.hide_from_list("web")
+    world.controller.pods_relisted()
+    await world.passes(ABSENT_SECONDS / 2)
+    world.pods._hidden.clear()
+    world.controller.pods_relisted()
+    await world.passes(5)
+    world.pods.hide_from_list("web")
+    world.controller.pods_relisted()
+    await world.passes(ABSENT_SECONDS / 2)
+    world.pods.stored.clear()  # a live read would say so, but the time is not over
+    await world.passes(ABSENT_SECONDS / 2 - 5)
+    assert [each.moref for each in world.vsphere.running()] == [vm.moref]
+
+
+async def test_a_change_that_a_dead_watch_did_not_tell_is_learnt_by_listing(world: World) -> None:
+    vm = await world.run_pod()
+    world.pods.watch = None  # connected, as far as anybody can see
+    world.pods.delete(grace=30)
+    await world.until(lambda: "deletionTimestamp" in world.guests.fed[vm.moref][-1]["metadata"], within=RESYNC)
+    await world.until(lambda: world.pods.phase() == "gone", within=10)
 
 
 async def test_a_pod_that_nobody_told_of_is_found_in_the_next_list(world: World) -> None:
@@ -190,13 +221,13 @@ async def test_many_pods_that_vanish_at_once_keep_their_vms_for_the_quarantine(w
     await world.until(lambda: not world.vsphere.vms, within=QUARANTINE)
 
 
-async def test_a_few_pods_that_vanish_need_no_quarantine(world: World) -> None:
+async def test_a_few_pods_that_vanish_need_not_wait_so_long(world: World) -> None:
     for number in range(AT_ONCE):
         await world.run_pod(f"web-{number}")
     world.pods.watch = None
     for number in range(AT_ONCE):
         world.pods.delete(f"web-{number}", grace=0)
-    await world.until(lambda: not world.vsphere.vms, within=RESYNC + 5)
+    await world.until(lambda: not world.vsphere.vms, within=RESYNC + ABSENT_SECONDS + 5)
 
 
 # Others.
@@ -224,6 +255,21 @@ async def test_a_second_vm_of_a_pod_goes_and_the_one_that_was_fed_stays(world: W
     assert [each.moref for each in world.vsphere.running()] == [vm.moref]
 
 
+async def test_an_admins_copy_of_a_vm_disturbs_its_pod_neither_now_nor_after_a_restart(world: World) -> None:
+    vm = await world.run_pod()
+    copy = replace(vm, moref="vm-0", name="for the auditors", power_state=PowerState.OFF)
+    world.vsphere.vms = {"vm-0": copy, **world.vsphere.vms}  # it is told of first
+    world.vsphere.change("vm-0")
+    await world.passes(200)
+    await world.restart()
+    await world.passes(200)
+    assert world.pods.phase() == "Running"
+    assert not [each for each in world.done if "vm-0" in each], "nothing was done to it"
+    world.pods.delete()
+    await world.until(lambda: not world.vsphere.vms, within=100)
+    assert world.pods.phase() == "gone", "but it has the Pod's marks, and with them what the Pod was told: it ends too"
+
+
 async def test_a_defect_does_not_leave_a_pod_without_a_worker(world: World) -> None:
     world.vsphere.fail("clone", RuntimeError("a defect"))
     world.pods.create()
@@ -246,3 +292,26 @@ async def test_a_pod_is_found_by_name_and_not_by_anothers_uid(world: World) -> N
     assert world.controller.find("default", "web", vm.identity.uid) is not None
     assert world.controller.find("default", "web", "another") is None
     assert world.controller.find("other", "web", None) is None
+
+
+# A loop that hangs.
+
+
+async def test_a_loop_that_hangs_is_noticed_and_one_that_only_fails_is_not_meant(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.run_pod()
+    world.pods.fail("list_pods", *[errors.KubeUnavailable("down")] * 10)
+    world.vsphere.disconnect()
+    await world.passes(2 * STALLED_SECONDS)
+    assert not world.controller.stalled(), "neither the API server nor vCenter is this process"
+
+    async def hang(node: str) -> dict[str, ListedPod]:
+        await asyncio.sleep(1e6)
+        return {}
+
+    monkeypatch.setattr(world.pods, "list_pods", hang)
+    await world.passes(RESYNC + STALLED_SECONDS)
+    assert world.controller.stalled()
+    await world.stop()
+    assert not world.controller.stalled(), "what does not run does not hang"

@@ -1,12 +1,13 @@
 """A Pod gets one VM, whatever fails on the way, and a VM that is lost is never replaced behind the Pod's back."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from provider import errors, guestinfo, lifecycle
-from provider.podvm import PowerState
-from tests.builders import make_container, make_parent_vm
+from provider.podvm import CloneOrigin, PodVM, PowerState
+from tests.builders import make_container, make_identity, make_parent_vm, make_vm
 from tests.pod_controller.fake_vsphere import CLONE_SECONDS
 from tests.pod_controller.world import World
 
@@ -187,6 +188,34 @@ async def test_lost_replies_of_everything_else_change_nothing(world: World) -> N
     assert world.pods.phase() == "gone"
 
 
+def make_standby(moref: str) -> PodVM:
+    """A standby clone as vSphere shows it."""
+    nobody = make_identity(namespace="", name="", uid="")
+    vm = make_vm(moref, identity=nobody, pin=f"sha256:{moref}", address=f"10.0.0.{moref[-2:]}", change_version="1")
+    return replace(vm, name="vch-standby-small-c0", origin=CloneOrigin("id-vm-7", "photon", "small"))
+
+
+async def test_a_pod_whose_binding_may_have_worked_gets_no_second_vm(world: World) -> None:
+    for moref in ("vm-80", "vm-81"):
+        world.vsphere.vms[moref] = make_standby(moref)
+        world.standby.there.append(world.vsphere.vms[moref])
+    await world.restart()
+    world.vsphere.behaviour.watch_lags = 20
+    world.vsphere.lose_reply("bind", errors.VCenterUnreachable("broke"))
+    world.pods.create()
+    await world.until(lambda: world.pods.phase() == "Running", within=60)
+    assert (world.count("bind"), world.count("clone"), len(world.vsphere.vms)) == (1, 0, 2)
+
+
+async def test_a_pod_whose_binding_has_not_worked_gets_a_vm_later(world: World) -> None:
+    world.vsphere.vms["vm-80"] = make_standby("vm-80")
+    world.standby.there.append(world.vsphere.vms["vm-80"])
+    await world.restart()
+    world.vsphere.fail("bind", errors.VCenterUnreachable("broke"))
+    await world.run_pod()
+    assert (world.count("bind"), world.count("clone")) == (1, 1)
+
+
 # A VM of no use.
 
 
@@ -263,6 +292,17 @@ async def test_a_vm_that_vanishes_while_nobody_watches_is_lost_when_somebody_doe
     assert world.pods.phase() == "Running"
     world.vsphere.connect(world.controller.inventory_changed)
     await world.until(lambda: world.pods.status().get("reason") == "VirtualMachineLost")
+
+
+async def test_a_guest_that_refuses_to_serve_on_is_off_before_its_pod_has_failed(world: World) -> None:
+    vm = await world.run_pod()
+    await world.stop()
+    world.guests.refuse = True
+    world.start()
+    await world.until(lambda: world.pods.status().get("reason") == "VirtualMachineLost")
+    assert world.done.index(("power_off", vm.moref)) < world.done.index(("status", "web"))
+    await world.until(lambda: not world.vsphere.vms)
+    assert world.count("clone") == 1
 
 
 async def test_a_guest_that_cannot_be_reached_is_not_lost(world: World) -> None:

@@ -31,7 +31,8 @@ class World:
         self.done: list[tuple[str, str]] = []
         self.vsphere = FakeVSphere(self.done)
         self.pods = FakePods(self.done)
-        self.pods.before_removal = self._check_vm_is_off
+        self.pods.before_removal = lambda pod: self._check_vm_is_off(pod, "deleted")
+        self.pods.before_end = lambda pod: self._check_vm_is_off(pod, "said to have ended")
         self.guests = FakeGuests(self.vsphere)
         self.parents = FakeParents(self.vsphere)
         self.standby = FakeStandby()
@@ -127,11 +128,11 @@ class World:
     def broken_promises(self) -> list[str]:
         return [*self._promises, *self.vsphere.broken_promises, *self.pods.broken_promises]
 
-    def _check_vm_is_off(self, pod: dict) -> None:
+    def _check_vm_is_off(self, pod: dict, what: str) -> None:
         """StatefulSets rely on it: no object, no containers. Before the pin there are none."""
         uid = pod["metadata"]["uid"]
         if any(vm.power_state is PowerState.ON and vm.pin for vm in self.vsphere.of(uid)):
-            self._promises.append(f"Pod {pod['metadata']['name']} was deleted while its VM ran")
+            self._promises.append(f"Pod {pod['metadata']['name']} was {what} while its VM ran")
 
 
 class Events:
