@@ -34,7 +34,8 @@ from provider.pod_controller import Inventory, PodController, Surroundings
 from provider.pod_controller.surroundings import Link, RelayHandler
 from provider.podvm import Appeared, InventoryEvent, PodIdentity, PodVM, PowerState, Synced, Vanished, VSphere
 from provider.process import Process
-from provider.relay_controller import RelayController
+from provider.relay import RelayReply, RelayRequest
+from provider.relay_controller import RelayController, failure
 from provider.standby_controller import Standby, StandbyController, StandbyPorts
 from provider.vm_class import VMClass
 
@@ -93,6 +94,7 @@ class NodeParts:
                 self.addresses.reserve,
                 self.addresses.release,
                 lambda **facts: self.here.clone_facts(**facts),
+                lambda vm: self._link(vm, _nothing_to_relay, lambda state: None).run(),
             ),
             clock,
             process.report_timeout,
@@ -270,6 +272,11 @@ class NodeParts:
             on_change=on_change,
             clock=lambda: clock.now().timestamp(),
         )
+
+
+async def _nothing_to_relay(request: RelayRequest) -> RelayReply:
+    """A standby clone has no Pod to speak of."""
+    return failure(403, "Forbidden", f"a standby clone asks for {request.verb}")
 
 
 class _ParentAddresses:

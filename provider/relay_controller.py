@@ -55,7 +55,7 @@ class RelayController:
         async def handle(request: RelayRequest) -> RelayReply:
             pod = current_pod()
             if pod is None:
-                return _failure(404, "NotFound", f'pods "{identity.name}" not found')
+                return failure(404, "NotFound", f'pods "{identity.name}" not found')
             try:
                 relay.check_size(request)
                 return RelayReply(200, await self._carry_out(request, pod, identity, address, before_delete))
@@ -103,10 +103,11 @@ def _from_error(error: KubeError) -> RelayReply:
     code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), 500)
     if isinstance(status, dict) and status.get("kind") == "Status":
         return RelayReply(int(status.get("code") or code), status)
-    return _failure(code, error.reason, str(error))
+    return failure(code, error.reason, str(error))
 
 
-def _failure(code: int, reason: str, message: str) -> RelayReply:
+def failure(code: int, reason: str, message: str) -> RelayReply:
+    """As the API server says no."""
     status = {
         "apiVersion": "v1",
         "kind": "Status",

@@ -1,4 +1,4 @@
-"""Standby clones: thawed already, with address, key and pin, but without a Pod; bound to the next Pod that fits.
+"""Standby clones: thawed, with address, key, pin and a connection, but without a Pod; bound to the next Pod that fits.
 
 A Pod that gets one saves the clone and the thaw. Bound is bound: a VM serves one Pod UID in its whole life (invariant
 I-02), so what was bound is never a standby clone again, and what is outdated or of no use is destroyed. Binding is a
@@ -24,6 +24,7 @@ from provider.parentvm import ParentVM
 from provider.plan import PodPlan
 from provider.pod_controller.inventory import Inventory, Seen
 from provider.podvm import CloneOrigin, CloneRequest, GuestPhase, PodIdentity, PodVM, PowerState, VSphere
+from provider.standby_links import StandbyLinks
 
 _NAME_LIMIT = 79
 
@@ -47,6 +48,7 @@ class StandbyPorts:
     reserve: Callable[[str], str]
     release: Callable[[str], None]
     facts: Callable[..., guestinfo.CloneFacts]
+    hold: Callable[[PodVM], Coroutine[object, object, None]]  # be connected to it
 
 
 class StandbyController:
@@ -71,6 +73,7 @@ class StandbyController:
         self._ports = ports
         self._clock = clock
         self._report_timeout = report_timeout
+        self._links = StandbyLinks(ports.hold)
         self._changed = asyncio.Event()
         self._taken: set[str] = set()  # morefs that a Pod is being bound to, or was
         self._pins: dict[str, str] = {}  # written; the watch shows them a moment later
@@ -126,6 +129,7 @@ class StandbyController:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self._links.close()
 
     def _look(self) -> float | None:
         if not self._inventory.synced or not self._ports.known():
@@ -149,6 +153,7 @@ class StandbyController:
                     untils += self._begin(vm.moref, functools.partial(self._write_pin, vm))
                 else:
                     untils.append(seen.since + self._report_timeout)
+        self._links.keep(seen.vm for seen in self._free() if self._ready(seen.vm))
         for demand, count in wanted.items():
             for _ in range(there[demand] + self._making[demand], count):
                 untils += self._begin(demand, functools.partial(self._clone, demand))
@@ -252,7 +257,8 @@ class StandbyController:
 
 
 def _demand(vm: PodVM) -> Demand:
-    assert vm.origin is not None
+    if vm.origin is None:  # by somebody's hand: nobody wants such a one
+        return Demand("", "")
     return Demand(vm.origin.image, vm.origin.vm_class, vm.origin.namespace)
 
 

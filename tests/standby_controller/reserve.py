@@ -33,12 +33,20 @@ class Reserve:
         assert self.vsphere.parent is not None
         self.wants = [Standby(SMALL, 2)]
         self.known = True
+        self.held: set[str] = set()  # morefs that we are connected to
         self.current = {self.vsphere.parent.marks.parent_id}
         self.clock = LoopClock()
         self.controller: StandbyController
         self.inventory: Inventory
         self.addresses: AddressBook
         self._running: asyncio.Task[None] | None = None
+
+    async def _hold(self, vm: PodVM) -> None:
+        self.held.add(vm.moref)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.held.discard(vm.moref)
 
     def start(self) -> None:
         """A process begins: it knows nothing but what it is shown."""
@@ -52,6 +60,7 @@ class Reserve:
             reserve=self.addresses.reserve,
             release=self.addresses.release,
             facts=self._facts,
+            hold=self._hold,
         )
         self.controller = StandbyController(
             make_identity(namespace="", name="", uid=""),

@@ -52,6 +52,17 @@ async def test_a_pod_gets_one_and_another_takes_its_place(reserve: Reserve) -> N
     assert vm.moref not in {seen.vm.moref for seen in reserve.inventory.standbys()}
 
 
+async def test_we_are_connected_to_those_that_wait_and_to_no_others(reserve: Reserve) -> None:
+    await reserve.until(lambda: len(reserve.held) == 2)
+    vm = taken(reserve.take())
+    await reserve.until(lambda: vm.moref not in reserve.held)
+    await reserve.bind(vm)
+    await reserve.until(lambda: len(reserve.held) == 2)
+    assert vm.moref not in reserve.held
+    await reserve.stop()
+    assert not reserve.held
+
+
 async def test_each_is_given_to_one_pod_only(reserve: Reserve) -> None:
     given = [reserve.take(f"uid-{number}") for number in range(3)]
     assert len({vm.moref for vm in given if vm}) == 2
