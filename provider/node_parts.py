@@ -174,6 +174,7 @@ class NodeParts:
             classes_missing=tuple(
                 name for name in self.given.spec.template.classes if name not in self.given.process.catalog.classes
             ),
+            classes_there=tuple(sorted(self.given.process.catalog.classes)),
         )
 
     def image_error(self) -> ProviderError | None:

@@ -114,9 +114,11 @@ class Kube:
 
     def watch(self, kind: str, name: str, *, timeout: float) -> Iterator[KubeObject]:
         """Every state of one object that the API server tells, until the time is over."""
-        watching = self.start(
-            "get", kind, f"--field-selector=metadata.name={name}", "--watch", "-o", "json",
-        )  # fmt: skip
+        yield from self.changes(kind, f"--field-selector=metadata.name={name}", timeout=timeout)
+
+    def changes(self, kind: str, *arguments: str, timeout: float) -> Iterator[KubeObject]:
+        """Every state of all objects of a kind that the API server tells, until the time is over."""
+        watching = self.start("get", kind, *arguments, "--watch", "-o", "json")
         timer = threading.Timer(timeout, watching.kill)
         timer.start()
         try:
