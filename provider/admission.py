@@ -4,12 +4,16 @@ The judgement itself is `capacity.admit`. Taken on is taken on: a Pod is judged 
 judges none again that has one (invariant I-61). Terminating Pods count until their VM is gone (I-59), refused ones
 never (I-60); ended ones whose VM is still there are deducted from what is offered, since the scheduler does not count
 them any more.
+
+The scheduler counts a Pod until its object is gone, we until its VM is: who is bound in between waits for that moment
+instead of being refused.
 """
 
 from collections.abc import Callable
 
 from provider import capacity
 from provider.capacity import Resources
+from provider.errors import OutOfResource
 
 _NOTHING = Resources()
 
@@ -24,6 +28,8 @@ class Admission:
         self._admitted: dict[str, Resources] = {}
         self._ended: dict[str, Resources] = {}
         self._overheads: dict[str, Resources] = {}
+        self._leaving: set[str] = set()  # the object is gone, the VM not yet
+        self._waiting: set[str] = set()  # fit as soon as those are gone
         self._used = Resources()
         self._held = Resources()
         self._overhead = Resources()
@@ -47,14 +53,38 @@ class Admission:
         """Whether a new Pod can be judged now."""
         return self.open and self._available(self) is not None
 
-    def admit(self, uid: str, wanted: Resources, overhead: Resources = _NOTHING) -> None:
-        """Take a Pod on. Raises OutOfResource. Idempotent. `overhead` is the VM's that `wanted` does not have in it."""
+    def admit(self, uid: str, wanted: Resources, overhead: Resources = _NOTHING) -> bool:
+        """Take a Pod on; false if it has to wait until Pods that are leaving are gone. Raises OutOfResource. Idempotent.
+
+        `overhead` is the VM's that `wanted` does not have in it.
+        """
         if uid in self._admitted or uid in self._ended:
-            return
+            return True
         available = self._available(self)
         assert available is not None
-        capacity.admit(wanted, (self._used,), available)
+        try:
+            capacity.admit(wanted, (self._used,), available)
+        except OutOfResource:
+            held = sum((self._ended[uid] for uid in self._leaving if uid in self._ended), _NOTHING)
+            spent = sum((self._overheads[uid] for uid in self._leaving), _NOTHING)
+            stay = sum((self._admitted[uid] for uid in self._leaving if uid in self._admitted), _NOTHING)
+            if not self._leaving:
+                raise
+            capacity.admit(wanted, (self._used.less(stay),), available + held + spent)
+            self._waiting.add(uid)
+            return False
         self.keep(uid, wanted, overhead)
+        return True
+
+    def leave(self, uid: str) -> None:
+        """A Pod's object is gone; its VM may not be yet."""
+        if uid in self._admitted or uid in self._ended:
+            self._leaving.add(uid)
+
+    def waiting(self) -> set[str]:
+        """Those that may be judged again now; each is told of once."""
+        waiting, self._waiting = self._waiting, set()
+        return waiting
 
     def keep(self, uid: str, wanted: Resources, overhead: Resources = _NOTHING) -> None:
         """A Pod that has a VM or has run: it is taken on, whether it fits or not."""
@@ -73,6 +103,8 @@ class Admission:
 
     def forget(self, uid: str) -> None:
         """Neither Pod nor VM is left."""
+        self._leaving.discard(uid)
+        self._waiting.discard(uid)
         self.end(uid)
         if (found := self._ended.pop(uid, None)) is not None:
             self._held = self._held.less(found)

@@ -56,6 +56,7 @@ class NodeEngine:
         self._parts: NodeParts | None = None
         self._changed = asyncio.Event()
         self._ending = False
+        self._login: tuple[str, str] | None = None
         self._log = structlog.get_logger(node=self._name)
 
     def pods(self) -> int | None:
@@ -80,6 +81,15 @@ class NodeEngine:
         parts = self._parts
         nothing = parts is not None and not parts.parents.parents and not len(self._inventory)
         return nothing and parts is not None and parts.parents.synced and self._inventory.synced
+
+    async def login_changed(self) -> bool:
+        """The Secret says something else than what `run` has logged in with."""
+        try:
+            return await vcenter_access.login(self._process.objects, self._spec.v_center) != self._login
+        except errors.ConfigurationError:
+            return True
+        except errors.KubeError:
+            return False
 
     async def run(self) -> None:
         """Until cancelled. Raises ProviderError when it has to be begun anew."""
@@ -110,7 +120,7 @@ class NodeEngine:
 
     async def _connect(self) -> VCenter:
         objects, spec = self._process.objects, self._spec.v_center
-        username, password = await vcenter_access.login(objects, spec)
+        self._login = username, password = await vcenter_access.login(objects, spec)
         ca_pem = await vcenter_access.ca_bundle(objects, spec)
         vc = await vcenter.connect(
             spec.server,

@@ -48,6 +48,7 @@ class NodeView:
             failure=controller.failure(),
             on_demand=not self.spec.parents.prewarm or self.spec.sharing is Sharing.NAMESPACE,
             classes_missing=tuple(name for name in self.spec.template.classes if name not in self.catalog.classes),
+            classes_there=tuple(sorted(self.catalog.classes)),
         )
 
     def guest_facts(self) -> GuestFacts:

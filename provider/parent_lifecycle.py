@@ -102,6 +102,8 @@ def decide(facts: SlotFacts) -> Decision:
         if ready is not None and vm.moref == ready.moref:
             continue
         step, until = _one(facts, facts.slot, vm, since, ready)
+        if facts.making and isinstance(step, PowerOn):
+            step = None  # whoever makes it switches it on
         if until is not None:
             untils.append(until)
         if step is None or isinstance(step, PowerOn):

@@ -67,6 +67,7 @@ class ParentCounts:
     failure: errors.ProviderError | None = None
     on_demand: bool = False
     classes_missing: tuple[str, ...] = ()
+    classes_there: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,9 @@ class VCHStatus:
         kind = ConditionType.PARENTS_READY
         if parents.classes_missing:
             error = errors.InvalidSpec(
-                "spec.template.classes", f"there is no PodVMClass {', '.join(parents.classes_missing)}"
+                "spec.template.classes",
+                f"there is no PodVMClass {', '.join(parents.classes_missing)}; "
+                f"there are: {', '.join(parents.classes_there) or 'none'}",
             )
             return self.failed(kind, error, now)
         if parents.on_demand and not parents.desired:

@@ -27,7 +27,12 @@ from provider.node_engine import NodeEngine
 from provider.process import Process
 from provider.vch_status import VCHStatus, blame
 
-_LONGEST_RETRY = 30.0
+_LONGEST_RETRY = 20.0
+"""Seconds after which is noticed at the latest that something has been mended in vCenter."""
+_SAME_LOGIN_AGAIN = 60.0
+"""Seconds until a login that was refused is tried again as it is: vCenter locks an account after five refusals within
+three minutes."""
+_LOOK_AT_SECRET = 5.0
 _DRAIN_LOOK = 2.0
 
 
@@ -165,6 +170,8 @@ class VirtualNode:
                     backoff.succeeded()
                 self._become(self._status.blamed(error, clock.now()))
                 delay = min(backoff.failed(error, clock.monotonic()), _LONGEST_RETRY)
+                if isinstance(error, errors.InvalidLogin):
+                    delay = _SAME_LOGIN_AGAIN
                 self._log.warning(
                     "virtual node is not connected to its vCenter",
                     condition=blame(error).value,
@@ -172,7 +179,15 @@ class VirtualNode:
                     error=str(error),
                     retry_in=round(delay, 1),
                 )
-                await asyncio.sleep(delay)
+                await self._pause(engine, error, delay)
+
+    async def _pause(self, engine: NodeEngine, error: errors.ProviderError, seconds: float) -> None:
+        """Before the next attempt; cut short when a login that was refused is another one now."""
+        until = self._process.clock.monotonic() + seconds
+        while (left := until - self._process.clock.monotonic()) > 0:
+            await asyncio.sleep(min(left, _LOOK_AT_SECRET))
+            if isinstance(error, errors.InvalidLogin) and await engine.login_changed():
+                return
 
     def _status_seen(self, change: Callable[[VCHStatus], VCHStatus]) -> None:
         self._become(change(self._status))

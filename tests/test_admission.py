@@ -71,3 +71,31 @@ def test_the_overhead_of_vms_is_counted_until_they_are_gone() -> None:
     assert admission.overhead == Resources(memory_bytes=7)
     admission.forget("a")
     assert admission.overhead == Resources()
+
+
+def test_who_fits_beside_those_that_stay_waits_for_those_that_leave() -> None:
+    admission = make_admission()
+    admission.admit("a", ONE)
+    admission.admit("b", ONE)
+    admission.leave("a")
+    assert not admission.admit("c", ONE), "the scheduler does not count it any more"
+    with pytest.raises(OutOfResource):
+        admission.admit("d", Resources(2000, 100, 1))
+    admission.forget("a")
+    assert admission.waiting() == {"c"}
+    assert admission.admit("c", ONE)
+    assert admission.waiting() == set()
+    assert admission.used == Resources(2000, 200, 2)
+
+
+def test_an_ended_pod_that_leaves_is_waited_for_too() -> None:
+    ended = Resources(2000, 100, 1)
+    admission = Admission(lambda books: Resources(2000, 1000, 10).less(books.ended + books.overhead))
+    admission.open = True
+    admission.admit("a", ended, Resources(memory_bytes=50))
+    admission.end("a")
+    admission.leave("a")
+    assert not admission.admit("b", ONE)
+    admission.forget("a")
+    assert admission.waiting() == {"b"}
+    assert admission.admit("b", ONE)

@@ -47,6 +47,7 @@ def test_a_frozen_parent_is_ready() -> None:
 def test_a_parent_that_is_off_is_switched_on() -> None:
     off = make_parent_vm(power_state=PowerState.OFF, frozen=False)
     assert decide(facts(off)).steps == (PowerOn(off),)
+    assert decide(facts(off, making=True)).steps == (), "whoever makes it does that"
 
 
 def test_a_fork_that_is_off_is_made_anew_since_it_would_share_nothing() -> None:

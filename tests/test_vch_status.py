@@ -96,8 +96,12 @@ def test_without_prewarming_pods_can_be_started_before_there_is_a_parent() -> No
 
 
 def test_a_class_that_is_not_there_is_named() -> None:
-    message = counted(make_ready(), classes_missing=("huge",)).get(ConditionType.PARENTS_READY).message
-    assert message == "spec.template.classes: there is no PodVMClass huge"
+    message = (
+        counted(make_ready(), classes_missing=("huge",), classes_there=("small",))
+        .get(ConditionType.PARENTS_READY)
+        .message
+    )
+    assert message == "spec.template.classes: there is no PodVMClass huge; there are: small"
 
 
 def test_an_image_that_is_not_there_keeps_parents_that_are() -> None:

@@ -106,7 +106,7 @@ class Kube:
     def until_one(self, kind: str, predicate: Predicate, *, timeout: float, what: str) -> KubeObject:
         """An object of a kind, as soon as the predicate holds for one."""
         last: dict[str, KubeObject] = {}
-        for thing in self._watch(kind, timeout):
+        for thing in self.changes(kind, timeout=timeout):
             if predicate(thing):
                 return thing
             last[thing["metadata"]["name"]] = thing.get("status", {})
@@ -123,9 +123,10 @@ class Kube:
 
     def watch(self, kind: str, name: str, *, timeout: float) -> Iterator[KubeObject]:
         """Every state of one object that the API server tells, until the time is over."""
-        yield from self._watch(kind, timeout, f"--field-selector=metadata.name={name}")
+        yield from self.changes(kind, f"--field-selector=metadata.name={name}", timeout=timeout)
 
-    def _watch(self, kind: str, timeout: float, *arguments: str) -> Iterator[KubeObject]:
+    def changes(self, kind: str, *arguments: str, timeout: float) -> Iterator[KubeObject]:
+        """Every state of all objects of a kind that the API server tells, until the time is over."""
         watching = self.start("get", kind, *arguments, "--watch", "-o", "json")
         timer = threading.Timer(timeout, watching.kill)
         timer.start()

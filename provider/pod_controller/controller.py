@@ -231,6 +231,9 @@ class PodController:
         del self._workers[worker.uid], self._tasks[worker.uid]
         self._here.release(worker.uid)
         self._here.admission.forget(worker.uid)
+        for uid in self._here.admission.waiting():
+            if uid in self._workers:
+                self._workers[uid].wake()
         name = (worker.namespace, worker.name)
         self._names[name].discard(worker.uid)
         for namesake in self._namesakes(*name, worker.uid):

@@ -74,6 +74,7 @@ class PodWorker:
         """The object does not exist any more."""
         self._gone = True
         self.pod = None
+        self._here.admission.leave(self.uid)
         self.wake()
 
     def wake(self) -> None:
@@ -379,9 +380,9 @@ class PodWorker:
             planned = plan.plan_pod(self.pod, offer)
             if not self._here.admission.decides():
                 return None
-            self._here.admission.admit(
-                self.uid, _requests(self.pod), _beyond_overhead(self.pod, planned.vm_class.overhead)
-            )
+            beyond = _beyond_overhead(self.pod, planned.vm_class.overhead)
+            if not self._here.admission.admit(self.uid, _requests(self.pod), beyond):
+                return None
         except (errors.UnsupportedPod, errors.OutOfResource) as error:
             return error
         return planned
