@@ -19,6 +19,8 @@ from e2e.lab.state import State
 NAMESPACE = "vch-system"
 REGISTRY = "vch.dev"
 """What the test images' names say: there is no such host, only the laboratory's mirror of it."""
+METRICS = "127.0.0.1:9464"
+"""Of the operator, inside the namespace; further replicas have none."""
 _CREDENTIALS = "vcenter-credentials"
 _READY_SECONDS = 600  # a parent boots for minutes where there is no KVM and the machine is busy
 
@@ -79,6 +81,7 @@ class Operator:
             "VCH_KUBELET_CLIENT_CA": str(cluster.kubelet_client_ca()),
             "VCH_LOG_FORMAT": "console",
             "NO_COLOR": "1",
+            **({"VCH_METRICS_ADDRESS": METRICS} if replica == "operator" else {}),
         }
         return self.state.start(
             replica,

@@ -2,7 +2,6 @@
 
 import json
 import statistics
-import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
@@ -15,6 +14,7 @@ from e2e.tests.builders import make_container, make_pod
 from e2e.tests.figures import Figures
 from e2e.tests.kube import Kube, running
 from e2e.tests.running_lab import RunningLab
+from e2e.tests.timing import bind_to_running
 from e2e.tests.virtual_machines import VM, VirtualMachines
 
 COLD = "cold-boot"
@@ -82,18 +82,8 @@ def test_bind_to_running(lab: RunningLab, kube: Kube, figures: Figures, guest: s
     took = []
     for number in range(pods):
         name = f"timed-{number}"
-        kube.apply(make_pod(name, lab.node(guest)))
-        bound = None
-        for pod in kube.watch("pod", name, timeout=300):
-            now = time.monotonic()
-            if bound is None and pod["spec"].get("nodeName"):
-                bound = now
-            if running(pod):
-                assert bound is not None
-                took.append(now - bound)
-                break
+        took.append(bind_to_running(kube, make_pod(name, lab.node(guest))))
         kube.delete("pod", name, "--force", "--grace-period=0")
-    assert len(took) == pods
     figures.note(
         f"Pod bound to Running, {guest} guests, {pods} one after the other",
         f"p50 {statistics.median(took):.2f} s, slowest {max(took):.2f} s",
