@@ -50,6 +50,7 @@ class FakeVSphere:
         self.requests: list[CloneRequest] = []
         self.broken_promises: list[str] = []
         self.listener: Listener | None = None
+        self.down = False
         self._done = done
         self._names: set[str] = set()
         self._count = 0
@@ -160,6 +161,8 @@ class FakeVSphere:
 
     def _begin(self, call: str, what: str) -> None:
         self._done.append((call, what))
+        if self.down:
+            raise errors.VCenterUnreachable("no route to vCenter")
         if self.behaviour.next_errors.get(call):
             raise self.behaviour.next_errors[call].pop(0)
 
