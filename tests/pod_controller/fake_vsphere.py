@@ -90,6 +90,11 @@ class FakeVSphere:
         self.vms[moref] = replace(self.vms[moref], **fields)  # type: ignore[arg-type]
         self._tell_later(moref)
 
+    def tell(self, event: InventoryEvent) -> None:
+        """What the watch says, whether it is so or not."""
+        if self.listener:
+            self.listener(event)
+
     def vanish(self, moref: str) -> None:
         vm = self.vms.pop(moref)
         self._names.discard(vm.name)

@@ -2,9 +2,11 @@
 
 from datetime import timedelta
 
+import pytest
+
 from provider import errors
-from provider.brake import ABSENT_SECONDS
-from provider.podvm import PowerState
+from provider.brake import ABSENT_SECONDS, AT_ONCE, QUARANTINE
+from provider.podvm import Appeared, PowerState, Vanished
 from tests.pod_controller.world import World
 
 HOUR = 3600.0
@@ -75,6 +77,50 @@ async def test_without_vcenter_pods_run_on_and_new_ones_wait(world: World) -> No
         lambda: world.pods.phase("waits") == "Running" and world.pods.phase("leaves") == "gone", within=60
     )
     await world.until(lambda: len(world.vsphere.vms) == 2)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_vms_that_are_all_hidden_at_once_fail_no_pod_before_the_quarantine(world: World, restarted: bool) -> None:
+    """The account has lost its rights on the folder: vCenter shows an empty one."""
+    names = [f"web-{number}" for number in range(AT_ONCE + 1)]
+    for name in names:
+        await world.run_pod(name)
+    hidden = list(world.vsphere.vms.values())
+    if restarted:
+        await world.stop()
+    world.vsphere.vms = {}
+    if restarted:
+        world.start()
+    for vm in hidden:
+        world.vsphere.tell(Vanished(vm.identity.uid, vm.moref))
+    await world.passes(QUARANTINE / 2)
+    assert {world.pods.phase(name) for name in names} == {"Running"}
+    world.vsphere.vms = {vm.moref: vm for vm in hidden}
+    for vm in hidden:
+        world.vsphere.tell(Appeared(vm))
+    await world.passes(2 * QUARANTINE)
+    assert {world.pods.phase(name) for name in names} == {"Running"}
+    assert world.count("clone") == len(names)
+
+
+async def test_vms_that_are_really_gone_fail_their_pods_in_the_end(world: World) -> None:
+    names = [f"web-{number}" for number in range(AT_ONCE + 1)]
+    for name in names:
+        await world.run_pod(name)
+    for moref in list(world.vsphere.vms):
+        world.vsphere.vanish(moref)
+    await world.passes(QUARANTINE - 60)
+    assert {world.pods.phase(name) for name in names} == {"Running"}
+    await world.until(lambda: {world.pods.phase(name) for name in names} == {"Failed"}, within=120)
+
+
+async def test_a_few_vms_that_are_gone_fail_their_pods_soon(world: World) -> None:
+    names = [f"web-{number}" for number in range(AT_ONCE)]
+    for name in names:
+        await world.run_pod(name)
+    for moref in list(world.vsphere.vms):
+        world.vsphere.vanish(moref)
+    await world.until(lambda: {world.pods.phase(name) for name in names} == {"Failed"}, within=30)
 
 
 async def test_a_host_without_room_is_no_reason_for_a_storm_of_clones(world: World) -> None:

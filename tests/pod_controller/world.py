@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from provider.addresses import AddressBook, parse_ranges
 from provider.admission import Admission
+from provider.brake import Losses
 from provider.capacity import Resources
 from provider.collector import Collector
 from provider.guest.credentials import ClientCredentials
@@ -58,6 +59,7 @@ class World:
             parents=self.parents,
             standby=self.standby,
             admission=Admission(lambda _: self.offered),
+            losses=Losses(self.clock),
             vsphere=cast("Any", self.vsphere),
             pods=self.pods,
             objects=cast("Any", NoObjects()),
