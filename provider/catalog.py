@@ -28,6 +28,7 @@ class Catalog:
     def __init__(self) -> None:
         self._classes: dict[str, VMClass] = {}
         self._images: dict[str, PodVMImageSpec] = {}
+        self._generations: dict[str, int] = {}  # of the images
         self._listeners: set[Callable[[], None]] = set()
 
     @property
@@ -37,6 +38,10 @@ class Catalog:
     @property
     def images(self) -> Mapping[str, PodVMImageSpec]:
         return self._images
+
+    def generation(self, image: str) -> int:
+        """Of the spec of an image, as the API server counts them."""
+        return self._generations.get(image, 0)
 
     def subscribe(self, on_change: Callable[[], None]) -> Callable[[], None]:
         """Be told of changes; the result ends that."""
@@ -50,6 +55,7 @@ class Catalog:
             if thing["kind"] == "PodVMClass":
                 self._become(self._classes, name, vm_class(name, PodVMClassSpec.model_validate(thing["spec"])))
             else:
+                self._generations[name] = int(thing["metadata"].get("generation") or 0)
                 self._become(self._images, name, PodVMImageSpec.model_validate(thing["spec"]))
         except (ValidationError, ValueError) as error:
             # The API server has validated it: this is an object of another version's schema.

@@ -9,6 +9,7 @@ library's error chained as the cause.
     ├── OutOfResource              terminal: the virtual node is full
     ├── AddressesExhausted
     ├── NoParentReady              the Pod waits for a parent to be made
+    ├── PredecessorRuns            the Pod waits for the end of its namesake's VM
     ├── ImagePending               a PodVMImage's template is being looked for or brought in
     ├── ParentFailed
     ├── ConfigurationError         the VCH, or what it refers to, is not as it should be
@@ -112,6 +113,13 @@ class NoParentReady(ProviderError):
 
     reason = "NoParentReady"
     retry_after = 2.0
+
+
+class PredecessorRuns(ProviderError):
+    """The VM of an older Pod of the same name may still run: at most one may."""
+
+    reason = "PredecessorRuns"
+    retry_after = 5.0
 
 
 class ImagePending(ProviderError):

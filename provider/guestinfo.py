@@ -100,11 +100,12 @@ def encode_bind(facts: CloneFacts) -> dict[str, str]:
     return {**_pod_keys(facts.identity), IDENTITY: _identity(facts)}
 
 
-def encode_parent(marks: ParentMarks, told: Mapping[str, Any]) -> dict[str, str]:
-    """All keys of a parent; `told` is what its agent reads at `guestinfo.vch.parent`."""
-    of_pod_vms = dict.fromkeys((*_MARKS, ADDRESS, CLONE_ID, PIN, *_ORIGIN, IDENTITY), "")
+def encode_parent(marks: ParentMarks, told: Mapping[str, Any], address: str = "") -> dict[str, str]:
+    """All keys of a parent; `told` is what its agent reads at `guestinfo.vch.parent`, `address` the one in it."""
+    of_pod_vms = dict.fromkeys((*_MARKS, CLONE_ID, PIN, *_ORIGIN, IDENTITY), "")
     return {
         **of_pod_vms,
+        ADDRESS: address,
         PARENT_MARKS: _json(asdict(marks)),
         PARENT: _json(told),
         REPORT: "",
@@ -118,6 +119,7 @@ def decode_pod_vm(
     extra_config: Mapping[str, str],
     *,
     host: str = "",
+    connected: bool = True,
     change_version: str = "",
 ) -> PodVM | None:
     """The pod VM that carries these keys, or None if a mark is missing: then it is not ours, and never touched.
@@ -144,6 +146,7 @@ def decode_pod_vm(
         pin=extra_config.get(PIN) or None,
         report=decode_report(extra_config.get(REPORT, ""), clone_id),
         host=host,
+        connected=connected,
         origin=CloneOrigin(*origin) if all(origin[:-1]) else None,
         change_version=change_version if standby else "",
     )
@@ -163,7 +166,7 @@ def decode_parent(
     """The parent that carries these keys, or None if it is none."""
     try:
         raw = json.loads(extra_config.get(PARENT_MARKS) or "null")
-        marks = ParentMarks(**{**raw, "key": ParentKey(**raw["key"])})
+        marks = ParentMarks(**{**raw, "key": ParentKey(**raw["key"]), "made": float(raw.get("made") or 0.0)})
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return ParentVM(
@@ -176,6 +179,7 @@ def decode_parent(
         cpus=cpus,
         memory_mib=memory_mib,
         report=decode_parent_report(extra_config.get(REPORT, ""), marks.parent_id),
+        address=extra_config.get(ADDRESS, ""),
     )
 
 

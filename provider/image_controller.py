@@ -16,7 +16,7 @@ from provider import errors, parent_message
 from provider.api.image import PodVMImageSpec
 from provider.backoff import Backoff
 from provider.clock import Clock
-from provider.parent_slots import Image, digest
+from provider.parent_slots import Image, digest, lineage
 
 _LONGEST_RETRY = 30.0
 
@@ -62,6 +62,12 @@ class ImageController:
     def images(self, common: Mapping[str, Any]) -> Mapping[str, Image]:
         """All images whose template is known. Raises the error of the first used one that is not."""
         known = self._known()
+        for name in self.used():
+            if name not in known:
+                there = ", ".join(sorted(known)) or "none"
+                raise errors.InvalidSpec(
+                    "spec.template.images", f"PodVMImage {name!r} does not exist; there are: {there}"
+                )
         made = {}
         for name, spec in known.items():
             source = ""
@@ -72,12 +78,21 @@ class ImageController:
             made[name] = Image(
                 name, source, spec.fork.base if spec.fork else "", parent_message.merged(common, setup_of(spec))
             )
-        for name in self._used_with_bases():
+        for name in self.used():
             if name in self._failures:
                 raise self._failures[name]
             if name in known and name not in made:
                 raise errors.ImagePending(f"PodVMImage {name!r}: its template is being looked for")
         return made
+
+    def error_of(self, name: str) -> errors.ProviderError | None:
+        """Why no parent can be made of an image, be it for one that it is a fork of."""
+        forks = {each: Image(each, fork_of=spec.fork.base if spec.fork else "") for each, spec in self._known().items()}
+        try:
+            chain = lineage(name, forks)
+        except errors.InvalidSpec as error:
+            return error
+        return next((self._failures[each.name] for each in chain if each.name in self._failures), None)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -90,7 +105,7 @@ class ImageController:
 
     async def _look(self) -> float | None:
         untils = []
-        for name in self._used_with_bases():
+        for name in self.used():
             spec = self._known().get(name)
             if spec is None or spec.source is None or self._found.get(name, ("", ""))[0] == _key(spec):
                 self._failures.pop(name, None)
@@ -125,7 +140,8 @@ class ImageController:
         assert source.ova is not None
         return await self._vsphere.import_ova(source.ova.url, source.ova.sha256, imported)
 
-    def _used_with_bases(self) -> Sequence[str]:
+    def used(self) -> Sequence[str]:
+        """The images of the VCH, and those that they are forks of."""
         known = self._known()
         names: dict[str, None] = {}
         for name in self._used():

@@ -15,6 +15,12 @@ Marks on the VM say how far its life has come, and survive us:
 (`Replace`). From then on the Pod's containers may have run: a VM that is lost is never replaced under the same UID,
 the Pod fails (`Lose`), and its owner makes a new one.
 
+A VM whose host vCenter has lost (`connected` is false) is shown as it was last, and nothing can be done to it.
+vSphere HA may start it on another host, the host may come back, and an admin may only have disconnected it: so it is
+waited for as long as its guest answers, and a settled time longer. Then the Pod fails, whatever has run: a second VM
+of its UID may never be made, since the first one may run on where nobody sees it. The VM is destroyed as soon as its
+host is back, and a Pod of the same name (a StatefulSet's) waits for that.
+
 Absence means something only while `synced` is true; a stale inventory never leads to a clone or to a destroy. Each
 operation on a VM is idempotent, so a step may be repeated at will; `Clone` alone is not, and is therefore only taken
 when a synced inventory shows no VM of that UID.
@@ -27,18 +33,27 @@ when a synced inventory shows no VM of that UID.
     terminal        Wait             Discard              Discard             Serve (logs are read from the guest)
     new             Refuse / Clone   Wait, then Replace   Wait, Pin           Serve
     has run         Lose             Wait, then Lose      (as new)            Serve
+
+    the Pod is      VM on a lost host
+    ─────────────   ──────────────────────────────────────────────
+    gone, terminal  Wait
+    deleted         Serve, Finish (the object alone) once settled
+    new, has run    Serve if pinned, else Wait; Lose once settled
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from provider.errors import ProviderError
+from provider.errors import PredecessorRuns, ProviderError, VCenterUnreachable
 from provider.plan import PodPlan
 from provider.podvm import GuestPhase, PodVM, PowerState
 
 OFF_SETTLES = 10.0
 """Seconds that a VM may be seen off: vSphere HA restarts it, and a clone that another process asked for is switched on
 last."""
+LOST_HOST_SETTLES = 60.0
+"""Seconds without a sign of a VM's host or guest. vSphere HA takes about 20 s to find a host dead, and starts its VMs
+then."""
 APPEARS_WITHIN = 30.0
 """Seconds from the end of a clone's task to its VM in the inventory watch."""
 UNREACHABLE_AFTER_GRACE = 30.0
@@ -68,6 +83,7 @@ class PodFacts:
     deleted: bool = False  # a deletionTimestamp is set
     grace: float = 0.0  # deletionGracePeriodSeconds
     terminal: bool = False  # phase Succeeded or Failed
+    lost: bool = False  # … because its VM was lost
     started: bool = False  # a kubelet has reported on it: containers may have run
     held: bool = False  # somebody's finalizer keeps the object
     refused: bool = False  # Failed by our own refusal: there never was a VM
@@ -91,7 +107,9 @@ class Facts:
     fed: bool = False  # this process has fed it: containers may have run
     predecessor_on: bool = False  # the VM of an older Pod of the same name still runs
     address_taken: bool = False  # another VM has its address
-    vm_since: float = 0.0  # the VM is as it is (power state) since
+    vm_since: float = 0.0  # the VM is as it is (power state, its host connected) since
+    silent_since: float = 0.0  # its guest has not been connected since
+    outage: str = ""  # why the inventory is not synced any more
     cloned_at: float | None = None  # a clone of ours ended well
     deleted_at: float | None = None  # the deletion was first seen
     guest_deletes_at: float | None = None  # the guest has asked for the final delete
@@ -104,6 +122,13 @@ class Wait:
     """Nothing to do until the facts change, or until then."""
 
     until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A new Pod waits for what is not its own business: say so."""
+
+    error: ProviderError
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +198,7 @@ class Discard:
     vm: PodVM
 
 
-Step = Wait | Forget | Refuse | Clone | Pin | Serve | Replace | Lose | Finish | Discard
+Step = Wait | Hold | Forget | Refuse | Clone | Pin | Serve | Replace | Lose | Finish | Discard
 
 
 def next_step(facts: Facts) -> Step:
@@ -181,16 +206,18 @@ def next_step(facts: Facts) -> Step:
     pod, vm = facts.pod, facts.vm
     if pod is None:
         if vm is not None:
-            return Discard(vm)
+            return Discard(vm) if vm.connected else Wait()
         if not facts.synced:
             return Wait()
         return Forget() if (appears := _appears(facts)) is None else Wait(appears)
     if pod.deleted:
         return _deleted(facts, pod)
     if pod.terminal:
-        return _terminal(vm)
+        return _terminal(pod, vm)
     if vm is None:
         return _without_vm(facts, pod)
+    if not vm.connected:
+        return _on_lost_host(facts, vm)
     return _with_vm(facts, pod, vm)
 
 
@@ -198,7 +225,7 @@ def _deleted(facts: Facts, pod: PodFacts) -> Step:
     vm = facts.vm
     if pod.grace == 0 and pod.terminal and pod.held:
         # The delete is done as far as it is ours; the VM has no reason to live.
-        return Discard(vm) if vm else Wait()
+        return Discard(vm) if vm and vm.connected else Wait()
     if facts.delete_sent_at is not None and facts.now < facts.delete_sent_at + DELETE_AGAIN:
         return Wait(facts.delete_sent_at + DELETE_AGAIN)
     if facts.guest_deletes_at is not None and facts.now < facts.guest_deletes_at + GUEST_DELETES_WITHIN:
@@ -209,6 +236,9 @@ def _deleted(facts: Facts, pod: PodFacts) -> Step:
         if (appears := _appears(facts)) is not None:
             return Wait(appears)
         return Finish(None, _gone_text(facts, pod))
+    if not vm.connected:
+        lost = _lost_at(facts)
+        return Finish(None, _LOST_HOST) if pod.terminal or facts.now >= lost else Serve(vm, until=lost)
     if vm.power_state is PowerState.OFF:
         return Finish(vm, "the VM was off when the Pod was deleted")
     if pod.grace == 0:
@@ -237,17 +267,35 @@ def _gone_text(facts: Facts, pod: PodFacts) -> str:
     return "the Pod was deleted before it had a VM"
 
 
-def _terminal(vm: PodVM | None) -> Step:
-    if vm is None:
+def _terminal(pod: PodFacts, vm: PodVM | None) -> Step:
+    if vm is None or not vm.connected:
         return Wait()
-    if vm.power_state is PowerState.OFF or vm.pin is None:
+    # Of a Pod that is lost to the cluster nothing may run, whatever its guest thinks.
+    if vm.power_state is PowerState.OFF or vm.pin is None or pod.lost:
         return Discard(vm)
     return Serve(vm)
 
 
+_LOST_HOST = "its host is lost"
+
+
+def _lost_at(facts: Facts) -> float:
+    """The instant at which a VM on a lost host is given up, as long as its guest does not answer."""
+    if facts.link is Link.CONNECTED:
+        return facts.now + LOST_HOST_SETTLES
+    return max(facts.vm_since, facts.silent_since) + LOST_HOST_SETTLES
+
+
+def _on_lost_host(facts: Facts, vm: PodVM) -> Step:
+    if facts.now >= (lost := _lost_at(facts)):
+        return Lose(_LOST_HOST)
+    return Wait(lost) if vm.pin is None else Serve(vm, until=lost)
+
+
 def _without_vm(facts: Facts, pod: PodFacts) -> Step:
     if not facts.synced:
-        return Wait()
+        waits = facts.outage and pod.new and not facts.fed
+        return Hold(VCenterUnreachable(f"the VM is made when vCenter is back: {facts.outage}")) if waits else Wait()
     if (appears := _appears(facts)) is not None:
         return Wait(appears)
     if pod.started or facts.fed:
@@ -259,7 +307,9 @@ def _without_vm(facts: Facts, pod: PodFacts) -> Step:
             return Refuse(error)
         case plan:
             # The new Pod's containers must not run beside the old one's (StatefulSet: at most one).
-            return Wait() if facts.predecessor_on else Clone(plan)
+            if facts.predecessor_on:
+                return Hold(PredecessorRuns("the VM of an older Pod of the same name is not off yet"))
+            return Clone(plan)
 
 
 def _with_vm(facts: Facts, pod: PodFacts, vm: PodVM) -> Step:

@@ -163,6 +163,7 @@ class NodeEngine:
             "images": parts.images.run(),
             "parents": parts.parent_controller.run(),
             "ParentVM objects": parts.mirror.run(),
+            "PodVMImages' statuses": parts.image_mirror.run(),
             "standby clones": parts.standby.run(),
             "counts": self._keep_counts(parts),
             "pod watch": pod_watch.run(name, parts.pods, process.client.configuration, process.keep_signals),
@@ -209,7 +210,7 @@ class NodeEngine:
             self._changed.clear()
             if self._inventory.synced and parts.parents.synced:
                 now = self._process.clock.now()
-                counts, parents, images = self._counts(parts), parts.parent_counts(), parts.image_error()
+                counts, parents, images = self._counts(parts), parts.view.parent_counts(), parts.image_error()
                 self._change_status(
                     lambda status, c=counts, p=parents, i=images, now=now: status.counted(c, p, i, now)  # type: ignore[misc]
                 )
@@ -225,7 +226,7 @@ class NodeEngine:
             standby_ready=standby.ready_count(),
             standby_hits=standby.hits,
             standby_misses=standby.misses,
-            guest=parts.guest_facts(),
+            guest=parts.view.guest_facts(),
         )
 
     def _reached(self, kind: ConditionType, reason: str, message: str) -> None:

@@ -5,10 +5,10 @@ values: this only says which part asks which.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from provider import capacity, guestinfo, node, parent_slots, parent_status, quantity, standby_controller
+from provider import capacity, guestinfo, node, parent_slots, quantity, standby_controller
 from provider.addresses import AddressBook, AddressPool
 from provider.admission import Admission
 from provider.api.vch import Sharing, VirtualContainerHostSpec
@@ -21,13 +21,15 @@ from provider.guest.link import GuestLink, LinkState
 from provider.image_controller import ImageController
 from provider.kube.client import KubeObject
 from provider.kube.events import EventRecorder
+from provider.kube.images import ImageObjects
 from provider.kube.objects import ObjectWatches
 from provider.kube.parents import ParentObjects
 from provider.kube.writes import PodWrites
-from provider.parent_controller import ParentController, ParentInventory, ParentMirror, Placing, Wants
-from provider.parent_controller.controller import Owner
+from provider.node_view import NodeView
+from provider.parent_controller import ImageMirror, ParentController, ParentInventory, ParentMirror, Placing, Wants
+from provider.parent_controller.steps import Owner
 from provider.parent_slots import Demand, Slot
-from provider.parentvm import NO_FACTS, GuestFacts, ParentKey, Placement
+from provider.parentvm import ParentKey, Placement
 from provider.plan import Offer
 from provider.pod_controller import Inventory, PodController, Surroundings
 from provider.pod_controller.surroundings import Link, RelayHandler
@@ -35,7 +37,6 @@ from provider.podvm import Appeared, InventoryEvent, PodIdentity, PodVM, PowerSt
 from provider.process import Process
 from provider.relay_controller import RelayController
 from provider.standby_controller import Standby, StandbyController, StandbyPorts
-from provider.vch_status import ParentCounts
 from provider.vm_class import VMClass
 
 
@@ -65,7 +66,7 @@ class NodeParts:
         self.name: str = given.vch["metadata"]["name"]
         self._uid: str = given.vch["metadata"]["uid"]
         self.parents = ParentInventory(process.cluster, self._uid)
-        self.addresses = AddressBook(given.pool, inventory.addresses)
+        self.addresses = AddressBook(given.pool, lambda: inventory.addresses() | self.parents.addresses())
         self.admission = Admission(lambda admission: self.resources(admission)[1])
         self.images = ImageController(
             given.vsphere, lambda: process.catalog.images, self._used_images, clock, self._images_changed
@@ -86,6 +87,7 @@ class NodeParts:
             given.vsphere,
             self._standbys,
             StandbyPorts(
+                self.parent_controller.known,
                 self.placing.place,
                 self.placing.lend,
                 self.placing.is_current,
@@ -124,7 +126,20 @@ class NodeParts:
         self.pods = PodController(self.here, process.objects)
         self.collector = Collector(self.name, inventory, self.pods, writes, given.vsphere, clock)
         self._ready: frozenset[str] = frozenset()
-        self.mirror = ParentMirror(self.name, ParentObjects(process.client), self._parent_objects, clock)
+        self._digests: Mapping[ParentKey, str] = {}
+        self.view = NodeView(
+            vch=given.vch,
+            spec=spec,
+            catalog=process.catalog,
+            parents=self.parents,
+            pod_vms=inventory,
+            controller=self.parent_controller,
+            images=self.images,
+            used_images=self.images.used,
+            clock=clock,
+        )
+        self.mirror = ParentMirror(self.name, ParentObjects(process.client), self.view.parent_objects)
+        self.image_mirror = ImageMirror(self.name, ImageObjects(process.client), self.view.image_facts, clock)
 
     # What the node offers.
 
@@ -160,24 +175,6 @@ class NodeParts:
             self.standby.wake()
             self.given.on_change()
 
-    def parent_counts(self) -> ParentCounts:
-        """How many parents there are and should be, and what is said of those that are missing."""
-        controller = self.parent_controller
-        usable = [key for key in controller.slots if (host := self.parents.hosts.get(key.host)) and host.usable]
-        ready = {key for key in controller.slots if (found := controller.decisions.get(key)) and found.ready}
-        missing = {Demand(key.image, key.vm_class, key.namespace) for key in controller.slots}
-        missing -= {Demand(key.image, key.vm_class, key.namespace) for key in ready}
-        return ParentCounts(
-            desired=len(usable),
-            ready=len(ready),
-            missing=tuple(controller.waits_for(demand) for demand in sorted(missing, key=str)),
-            failure=controller.failure(),
-            on_demand=not self.given.spec.parents.prewarm or self.given.spec.sharing is Sharing.NAMESPACE,
-            classes_missing=tuple(
-                name for name in self.given.spec.template.classes if name not in self.given.process.catalog.classes
-            ),
-        )
-
     def image_error(self) -> ProviderError | None:
         """Why an image of the VCH cannot be used; None if all can."""
         try:
@@ -185,14 +182,6 @@ class NodeParts:
         except ProviderError as error:
             return error
         return None
-
-    def guest_facts(self) -> GuestFacts:
-        """What the guests of the default image are, and all images that any parent has."""
-        reports = [vm.report.guest for vm in self.parents.parents if vm.report is not None]
-        if not reports:
-            return NO_FACTS
-        images = {image.names: image for guest in reports for image in guest.images}
-        return replace(reports[0], images=tuple(images.values()))
 
     def retire(self) -> None:
         """Nothing is wanted any more: parents and standby clones go."""
@@ -230,6 +219,7 @@ class NodeParts:
             common={"portGroup": self.given.placed.port_group, "datastore": self.given.placed.datastore},
             prewarm=spec.parents.prewarm and spec.sharing is Sharing.VCH,
             demands=demands,
+            max_age=spec.parents.max_age_seconds,
         )
 
     def _standbys(self) -> Sequence[Standby]:
@@ -246,45 +236,27 @@ class NodeParts:
         """Classes or images."""
         self.images.changed()
         self.parent_controller.wake()
-        self.standby.wake()
+        self.standby.hurry()
         self.pods.hurry()
         self.given.on_change()
 
     def _images_changed(self) -> None:
         self.parent_controller.wake()
+        self.image_mirror.changed()
         self.given.on_change()
 
     def _parents_changed(self) -> None:
         decisions = self.parent_controller.decisions.values()
         ready = frozenset(each.ready.moref for each in decisions if each.ready is not None)
+        digests = {key: slot.digest for key, slot in self.parent_controller.slots.items()}
         if ready - self._ready:
             self.pods.hurry()
-            self.standby.wake()
-        self._ready = ready
-        self.parent_controller.addresses_done()
+        if (ready, digests) != (self._ready, self._digests):
+            self.standby.hurry()
+        self._ready, self._digests = ready, digests
         self.mirror.changed()
+        self.image_mirror.changed()
         self.given.on_change()
-
-    def _parent_objects(self) -> Mapping[str, KubeObject] | None:
-        if not self.parents.synced:
-            return None
-        clones: dict[str, int] = {}
-        for vm in self.inventory.vms():
-            if vm.origin is not None:
-                clones[vm.origin.parent_id] = clones.get(vm.origin.parent_id, 0) + 1
-        now, slots = self.given.process.clock.now(), self.parent_controller.slots
-        made = (
-            parent_status.parent_object(
-                self.given.vch,
-                vm,
-                slots.get(vm.marks.key),
-                self.parents.hosts,
-                clones.get(vm.marks.parent_id, 0),
-                now,
-            )
-            for vm in self.parents.parents
-        )
-        return {each["metadata"]["name"]: each for each in made}
 
     def _link(self, vm: PodVM, relay: RelayHandler, on_change: Callable[[LinkState], None]) -> Link:
         assert vm.pin is not None

@@ -14,6 +14,7 @@ restart, a lost reply or an admin's hand needs no code of its own.
     off                                PowerOn; a fork: Retire, then as missing   Retire
     on, not frozen                     Wait: its agent freezes it; Retire when    Retire
                                        that takes longer than `timeout`
+    off, and still being made          Wait: who makes it switches it on          Retire
     frozen, digest is the slot's       ready                                      Retire
     frozen, outdated                   serves until another one is ready, then    Retire
                                        Retire
@@ -30,7 +31,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from provider.parent_slots import Slot
-from provider.parentvm import ParentPhase, ParentVM
+from provider.parentvm import ParentVM
 from provider.podvm import PowerState
 
 
@@ -41,6 +42,7 @@ class SlotFacts:
     slot: Slot | None  # None: not wanted
     parents: Sequence[tuple[ParentVM, float]]  # of this key, each with the instant since which it is as it is
     now: float
+    unix: float = 0.0  # the same instant in unix seconds, for ages
     host_usable: bool = True
     base: ParentVM | None = None  # the ready parent that a fork is cloned from
     busy: Collection[str] = ()  # morefs that a clone or another step is under way for
@@ -106,7 +108,9 @@ def decide(facts: SlotFacts) -> Decision:
             coming = coming or vm.marks.digest == facts.slot.digest
         if step is not None and vm.moref not in facts.busy:
             steps.append(step)
-    current = ready is not None and ready.marks.digest == facts.slot.digest
+    current = ready is not None and facts.slot.fits(ready.marks, facts.unix)
+    if ready is not None and current and facts.slot.max_age:
+        untils.append(facts.now + facts.slot.ends(ready.marks) - facts.unix)
     waits_for = "" if ready is not None else "its parent is being made"
     if not current and not coming:
         if facts.slot.base is None or facts.base is not None:
@@ -123,14 +127,13 @@ def _idle(facts: SlotFacts) -> list[tuple[ParentVM, float]]:
 def _ready(facts: SlotFacts, slot: Slot) -> ParentVM | None:
     """The one to clone from: a current one before an outdated one, the oldest of each."""
     frozen = [vm for vm, _ in facts.parents if can_be_cloned(vm) and vm.moref not in facts.distrusted]
-    current = [vm for vm in frozen if vm.marks.digest == slot.digest]
+    current = [vm for vm in frozen if slot.fits(vm.marks, facts.unix)]
     return next(iter(current or frozen), None)
 
 
 def can_be_cloned(vm: ParentVM) -> bool:
     """At its freeze point, on its own host."""
-    failed = vm.report is not None and vm.report.phase is ParentPhase.FAILED
-    return vm.frozen and vm.power_state is PowerState.ON and vm.host == vm.marks.key.host and not failed
+    return vm.frozen and vm.power_state is PowerState.ON and vm.host == vm.marks.key.host and not vm.failed
 
 
 def _one(
@@ -139,19 +142,21 @@ def _one(
     """The step for a parent that is not the ready one, or the instant up to which it has time."""
     if vm.host != slot.key.host:
         return Retire(vm, "it is on another host"), None
-    if vm.report is not None and vm.report.phase is ParentPhase.FAILED:
-        return Retire(vm, f"its agent failed: {vm.report.message or 'no reason given'}", failed=True), None
+    if vm.failed:
+        why = vm.report.message if vm.report else ""
+        return Retire(vm, f"its agent failed: {why or 'no reason given'}", failed=True), None
     if vm.moref in facts.distrusted:
         return Retire(vm, "vSphere does not clone it any more", failed=True), None
-    outdated = vm.marks.digest != slot.digest
-    if ready is not None and (outdated or ready.marks.digest == slot.digest):
+    # One that is not frozen yet is not too old: it would never be ready where preparing takes longer than that.
+    outdated = vm.marks.digest != slot.digest or (vm.frozen and slot.too_old(vm.marks, facts.unix))
+    if ready is not None and (outdated or slot.fits(ready.marks, facts.unix)):
         return Retire(vm, "it is outdated" if outdated else "another one is ready"), None
     if outdated:
         return Retire(vm, "it is outdated and was not ready"), None
     if vm.power_state is not PowerState.ON:
         if slot.base is not None:
-            return Retire(vm, "it is off, and a fork that boots shares nothing with its base"), None
-        return PowerOn(vm), None
+            return Retire(vm, "it is off, and a fork that boots shares nothing with its base", failed=True), None
+        return (None if facts.making else PowerOn(vm)), None
     if facts.now >= since + facts.timeout:
         return Retire(vm, f"it did not freeze within {facts.timeout:.0f} s", failed=True), None
     return None, since + facts.timeout

@@ -1,8 +1,8 @@
 """Which parents a VCH wants: one slot for each ESXi host, class, image (and namespace), and what fills it. Pure.
 
 A slot's *digest* is over everything that its parent is made from: the class's size, the image and all that it is a fork
-of, registries, proxy, certificates. A parent with another digest is outdated; `parent_lifecycle`, the neighbour,
-decides what becomes of it.
+of, registries, proxy, certificates. A parent with another digest, or one older than `max_age`, is outdated;
+`parent_lifecycle`, the neighbour, decides what becomes of it.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from provider.errors import InvalidSpec
-from provider.parentvm import ParentKey
+from provider.parentvm import ParentKey, ParentMarks
 from provider.vm_class import VMClass
 
 
@@ -35,6 +35,18 @@ class Slot:
     vm_class: VMClass
     image: Image
     base: ParentKey | None = None  # the slot of the parent that a fork is an instant clone of
+    max_age: float = 0.0  # seconds after which its parent is made anew; 0: never
+
+    def fits(self, marks: ParentMarks, now: float) -> bool:
+        """A parent is made from what the slot says, and not too long ago. `now`: unix seconds."""
+        return marks.digest == self.digest and not self.too_old(marks, now)
+
+    def too_old(self, marks: ParentMarks, now: float) -> bool:
+        return bool(self.max_age) and now >= self.ends(marks)
+
+    def ends(self, marks: ParentMarks) -> float:
+        """The instant from which on it is too old, where there is one."""
+        return marks.made + self.max_age
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +67,7 @@ def wanted(
     common: Mapping[str, Any],
     prewarm: bool,
     demands: Collection[Demand] = (),
+    max_age: float = 0.0,
 ) -> dict[ParentKey, Slot]:
     """All slots. `images` has every image by name; `offered` are those that Pods may choose, the default first.
 
@@ -71,7 +84,7 @@ def wanted(
     for image, vm_class, namespace in sorted(pairs):
         chain = lineage(image, images)
         for host in sorted(hosts):
-            _add(slots, host, chain, by_name[vm_class], namespace, common)
+            _add(slots, host, chain, by_name[vm_class], namespace, common, max_age)
     return slots
 
 
@@ -98,13 +111,14 @@ def _add(
     vm_class: VMClass,
     namespace: str,
     common: Mapping[str, Any],
+    max_age: float,
 ) -> None:
     base: ParentKey | None = None
     made_from: list[Any] = [{"cpus": vm_class.cpus, "memoryMiB": vm_class.memory_mib}, common]
     for image in chain:
         made_from.append({"source": image.source, "setup": image.setup})
         key = ParentKey(host, image.name, vm_class.name, namespace)
-        slots[key] = Slot(key, digest(made_from), vm_class, image, base)
+        slots[key] = Slot(key, digest(made_from), vm_class, image, base, max_age)
         base = key
 
 

@@ -90,6 +90,8 @@ def conditions(vm: ParentVM, slot: Slot | None, host: Host | None, now: datetime
         ready, reason, message = False, "Moved", "it is on another host than it was made on"
     elif vm.marks.digest != slot.digest:
         ready, reason, message = False, "Outdated", "its class, its image or the VCH's settings have changed"
+    elif slot.too_old(vm.marks, now.timestamp()):
+        ready, reason, message = False, "Outdated", f"it is older than spec.parents.maxAgeSeconds ({slot.max_age:.0f})"
     return [
         {
             "type": kind,

@@ -30,6 +30,7 @@ class ParentMarks:
     parent_id: str  # 32 hex digits, of this VM alone
     key: ParentKey
     digest: str  # of all that it was made from
+    made: float = 0.0  # unix seconds; one that does not say is as old as can be
 
 
 class ParentPhase(StrEnum):
@@ -93,6 +94,17 @@ class ParentVM:
     cpus: int
     memory_mib: int
     report: ParentReport | None = None
+    address: str = ""  # lent to it while it is prepared
+
+    @property
+    def failed(self) -> bool:
+        """Its agent has given up."""
+        return self.report is not None and self.report.phase is ParentPhase.FAILED
+
+    @property
+    def preparing(self) -> bool:
+        """It may use its address; frozen it has no network any more."""
+        return not self.frozen and not self.failed
 
     @property
     def copied(self) -> bool:

@@ -34,6 +34,7 @@ def pod_facts(pod: KubeObject) -> PodFacts:
         deleted=bool(metadata.get("deletionTimestamp")),
         grace=float(metadata.get("deletionGracePeriodSeconds") or 0),
         terminal=status.get("phase") in TERMINAL,
+        lost=status.get("phase") == "Failed" and status.get("reason") == LOST,
         started=_has_run(status),
         held=bool(metadata.get("finalizers")),
         refused=status.get("phase") == "Failed" and status.get("reason") in REFUSALS,

@@ -101,6 +101,7 @@ class PodVM:
     pin: str | None = None  # `vch.pin`: out of the guest's reach
     report: GuestReport | None = None
     host: str = ""  # moref of the host that it is on
+    connected: bool = True  # vCenter has its host: else it shows what it knew last, and nothing can be done to the VM
     origin: CloneOrigin | None = None
     change_version: str = ""  # what `bind` is fenced by; of standby VMs only, see `guestinfo.decode_pod_vm`
 

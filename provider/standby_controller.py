@@ -7,9 +7,10 @@ Reconfigure fenced by `changeVersion`: of two that reach for one VM, one gets it
 
 import asyncio
 import contextlib
+import functools
 import os
 import secrets
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -39,6 +40,7 @@ class Standby:
 class StandbyPorts:
     """The ways out: choose a parent, reserve and release an address, facts for a clone's birth."""
 
+    known: Callable[[], bool]  # whether it is known which parents are current
     place: Callable[[Demand], ParentVM]
     lend: Callable[[ParentVM], contextlib.AbstractContextManager[None]]
     is_current: Callable[[CloneOrigin], bool]
@@ -72,13 +74,21 @@ class StandbyController:
         self._changed = asyncio.Event()
         self._taken: set[str] = set()  # morefs that a Pod is being bound to, or was
         self._pins: dict[str, str] = {}  # written; the watch shows them a moment later
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._backoffs: defaultdict[str, Backoff] = defaultdict(Backoff)
+        self._making: Counter[Demand] = Counter()
+        self._busy: set[str] = set()  # morefs that something is being done to
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._backoffs: defaultdict[str | Demand, Backoff] = defaultdict(Backoff)
         self._log = structlog.get_logger(node=owner.node)
 
     def wake(self) -> None:
         """The inventory, a parent or a class may have changed."""
         self._changed.set()
+
+    def hurry(self) -> None:
+        """Something changed that may help: what has failed is tried again at once."""
+        for backoff in self._backoffs.values():
+            backoff.hurry()
+        self.wake()
 
     def ready_count(self) -> int:
         return sum(1 for seen in self._free() if self._ready(seen.vm))
@@ -97,6 +107,11 @@ class StandbyController:
         self._count(hit=False)
         return None
 
+    def give_back(self, vm: PodVM) -> None:
+        """Binding it failed. Should it be bound all the same, `changeVersion` keeps the next one off it."""
+        self._taken.discard(vm.moref)
+        self.wake()
+
     async def run(self) -> None:
         """Until cancelled; standby clones stay as they are then."""
         try:
@@ -107,13 +122,13 @@ class StandbyController:
                     async with asyncio.timeout(None if until is None else max(0.0, until - self._clock.monotonic())):
                         await self._changed.wait()
         finally:
-            tasks = list(self._tasks.values())
+            tasks = list(self._tasks)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def _look(self) -> float | None:
-        if not self._inventory.synced:
+        if not self._inventory.synced or not self._ports.known():
             return None
         now = self._clock.monotonic()
         self._taken &= {seen.vm.moref for seen in self._inventory.standbys()}
@@ -126,29 +141,26 @@ class StandbyController:
             if why is None and there[demand] >= wanted.get(demand, 0):
                 why = "it is not wanted any more"
             if why is not None:
-                self._begin(vm.moref, self._destroy(vm, why))
+                untils += self._begin(vm.moref, functools.partial(self._destroy, vm, why))
                 continue
             there[demand] += 1
             if not self._pin(vm):
                 if vm.report is not None:
-                    self._begin(vm.moref, self._write_pin(vm))
+                    untils += self._begin(vm.moref, functools.partial(self._write_pin, vm))
                 else:
                     untils.append(seen.since + self._report_timeout)
         for demand, count in wanted.items():
-            for number in range(there[demand], count):
-                key = f"{demand.image}/{demand.vm_class}/{number}"
-                backoff = self._backoffs[key]
-                if now < backoff.until:
-                    untils.append(backoff.until)
-                else:
-                    self._begin(key, self._clone(key, demand))
+            for _ in range(there[demand] + self._making[demand], count):
+                untils += self._begin(demand, functools.partial(self._clone, demand))
         return min(untils, default=None)
 
     def _free(self) -> list[Seen]:
-        return [seen for seen in self._inventory.standbys() if seen.vm.moref not in self._taken]
+        """Those that something can be done with: a lost host's are as good as gone until it is back."""
+        return [seen for seen in self._inventory.standbys() if seen.vm.connected and seen.vm.moref not in self._taken]
 
     def _ready(self, vm: PodVM) -> bool:
-        return vm.power_state is PowerState.ON and self._pin(vm) is not None and vm.moref not in self._tasks
+        # Its pin has to be seen, not only written: what is seen is of one version, and binding is fenced by that.
+        return vm.power_state is PowerState.ON and vm.pin is not None and vm.moref not in self._busy
 
     def _pin(self, vm: PodVM) -> str | None:
         return vm.pin or self._pins.get(vm.moref)
@@ -166,29 +178,41 @@ class StandbyController:
             return f"its agent was silent for {self._report_timeout:.0f} s"
         return None if self._current(vm) else "its parent is outdated or gone"
 
-    def _begin(self, key: str, work: Coroutine[object, object, None]) -> None:
-        if key in self._tasks:
-            work.close()
-            return
-        task = asyncio.create_task(self._attempt(key, work), name=f"standby {key}")
-        self._tasks[key] = task
-        task.add_done_callback(lambda _: self._done(key))
+    def _begin(self, what: str | Demand, work: Callable[[], Coroutine[object, object, None]]) -> list[float]:
+        """Start the work on a VM, or a clone for a demand, unless it has failed just now: then the instant to try."""
+        until = self._backoffs[what].until if what in self._backoffs else 0.0
+        if self._clock.monotonic() < until:
+            return [until]
+        if what in self._busy:
+            return []
+        if isinstance(what, Demand):
+            self._making[what] += 1
+        else:
+            self._busy.add(what)
+        task = asyncio.create_task(self._attempt(what, work()), name=f"standby {what}")
+        self._tasks.add(task)
+        task.add_done_callback(lambda task: self._done(what, task))
+        return []
 
-    def _done(self, key: str) -> None:
-        self._tasks.pop(key, None)
+    def _done(self, what: str | Demand, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if isinstance(what, Demand):
+            self._making[what] -= 1
+        else:
+            self._busy.discard(what)
         self.wake()
 
-    async def _attempt(self, key: str, work: Coroutine[object, object, None]) -> None:
+    async def _attempt(self, what: str | Demand, work: Coroutine[object, object, None]) -> None:
         try:
             await work
-            self._backoffs.pop(key, None)
+            self._backoffs.pop(what, None)
         except errors.ProviderError as error:
-            delay = self._backoffs[key].failed(error, self._clock.monotonic())
+            delay = self._backoffs[what].failed(error, self._clock.monotonic())
             self._log.warning(
-                "standby clone failed", key=key, reason=error.reason, error=str(error), retry_in=round(delay, 1)
+                "standby clone failed", of=str(what), reason=error.reason, error=str(error), retry_in=round(delay, 1)
             )
 
-    async def _clone(self, key: str, demand: Demand) -> None:
+    async def _clone(self, demand: Demand) -> None:
         parent = self._ports.place(demand)
         clone_id = secrets.token_hex(16)
         origin = CloneOrigin(parent.marks.parent_id, demand.image, demand.vm_class, demand.namespace)

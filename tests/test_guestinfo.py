@@ -1,6 +1,7 @@
 """What VMs carry, both ways, and whose they are."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -139,3 +140,16 @@ def test_garbage_in_a_report_leaves_the_vm_ours(text: str) -> None:
     vm = guestinfo.decode_pod_vm("vm-1", "web", PowerState.ON, written)
     assert vm is not None
     assert vm.report is None
+
+
+def test_a_parent_says_its_address_and_when_it_was_made() -> None:
+    written = guestinfo.encode_parent(replace(MARKS, made=1790000000.5), {"parentId": "p0"}, "10.0.0.9")
+    parent = decode_parent(written)
+    assert (parent.address, parent.marks.made) == ("10.0.0.9", 1790000000.5)
+
+
+def test_a_parent_of_an_older_version_does_not_say_when_it_was_made() -> None:
+    written = guestinfo.encode_parent(MARKS, {})
+    marks = json.loads(written[guestinfo.PARENT_MARKS])
+    del marks["made"]
+    assert decode_parent(written | {guestinfo.PARENT_MARKS: json.dumps(marks)}).marks.made == 0.0

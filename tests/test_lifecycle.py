@@ -15,6 +15,7 @@ from provider.lifecycle import (
     Facts,
     Finish,
     Forget,
+    Hold,
     Link,
     Lose,
     Pin,
@@ -34,6 +35,8 @@ FRESH = make_vm()
 REPORTED = make_vm(report=make_report())
 PINNED = make_vm(report=make_report(), pin="sha256:ab")
 PINNED_OFF = make_vm(power_state=PowerState.OFF, pin="sha256:ab")
+LOST = make_vm(report=make_report(), pin="sha256:ab", connected=False)
+LOST_FRESH = make_vm(connected=False)
 NEW = PodFacts()
 STARTED = PodFacts(started=True)
 DELETED = PodFacts(deleted=True, grace=30, started=True)
@@ -91,7 +94,45 @@ def test_nothing_is_cloned_while_the_class_is_unknown() -> None:
 
 
 def test_a_pod_of_the_same_name_waits_until_its_predecessors_vm_is_off() -> None:
-    assert next_step(make_facts(predecessor_on=True)) == Wait()
+    assert isinstance(next_step(make_facts(predecessor_on=True)), Hold)
+
+
+def test_a_new_pod_says_that_it_waits_for_vcenter_and_no_other_does() -> None:
+    step = next_step(make_facts(synced=False, outage="no answer"))
+    assert isinstance(step, Hold)
+    assert "no answer" in str(step.error)
+    assert next_step(make_facts(pod=STARTED, synced=False, outage="no answer")) == Wait()
+    assert next_step(make_facts(fed=True, synced=False, outage="no answer")) == Wait()
+
+
+SETTLED = 1000.0 - lifecycle.LOST_HOST_SETTLES
+
+
+@pytest.mark.parametrize("pod", [NEW, STARTED])
+@pytest.mark.parametrize("vm", [LOST, LOST_FRESH])
+def test_a_pod_fails_when_its_host_is_lost_for_a_settled_time_and_its_guest_is_silent(pod: PodFacts, vm: PodVM) -> None:
+    assert isinstance(next_step(make_facts(pod=pod, vm=vm, vm_since=SETTLED)), Lose)
+    assert not isinstance(next_step(make_facts(pod=pod, vm=vm, vm_since=SETTLED + 1)), Lose)
+    assert not isinstance(next_step(make_facts(pod=pod, vm=vm, vm_since=SETTLED, silent_since=SETTLED + 1)), Lose)
+
+
+def test_a_vm_whose_host_is_only_disconnected_from_vcenter_is_served_on() -> None:
+    step = next_step(make_facts(pod=STARTED, vm=LOST, vm_since=0.0, link=Link.CONNECTED))
+    assert isinstance(step, Serve)
+
+
+@pytest.mark.parametrize("pod", [None, HELD, TERMINAL, PodFacts(terminal=True, lost=True)])
+def test_nothing_is_done_to_a_vm_whose_host_is_lost(pod: PodFacts | None) -> None:
+    assert next_step(make_facts(pod=pod, vm=LOST, vm_since=0.0)) == Wait()
+
+
+def test_a_deleted_pod_does_not_wait_for_a_host_that_is_lost_for_good() -> None:
+    assert next_step(make_facts(pod=DELETED, vm=LOST, vm_since=SETTLED)) == Finish(None, "its host is lost")
+    assert next_step(make_facts(pod=DELETED, vm=LOST, vm_since=SETTLED + 1)) == Serve(LOST, until=1001.0)
+
+
+def test_the_vm_of_a_pod_that_was_lost_goes_when_its_host_is_back() -> None:
+    assert isinstance(next_step(make_facts(pod=PodFacts(terminal=True, started=True, lost=True), vm=PINNED)), Discard)
 
 
 def test_after_a_clone_its_vm_is_waited_for_and_then_cloned_again() -> None:
@@ -220,15 +261,18 @@ FACTS = st.builds(
         started=st.booleans(),
         held=st.booleans(),
         refused=st.booleans(),
+        lost=st.booleans(),
     ),
     plan=st.sampled_from([None, make_plan(), UnsupportedPod("spec.hostPID", "no")]),
-    vm=st.sampled_from([None, OFF, FRESH, REPORTED, PINNED]),
+    vm=st.sampled_from([None, OFF, FRESH, REPORTED, PINNED, LOST, LOST_FRESH]),
     synced=st.booleans(),
     now=st.floats(0, 2000),
     link=st.sampled_from(Link),
     fed=st.booleans(),
     predecessor_on=st.booleans(),
     vm_since=st.floats(0, 2000),
+    silent_since=st.floats(0, 2000),
+    outage=st.sampled_from(["", "no answer"]),
     cloned_at=INSTANTS,
     deleted_at=INSTANTS,
     guest_deletes_at=INSTANTS,
@@ -259,7 +303,7 @@ def test_absence_in_a_stale_inventory_leads_to_nothing(facts: Facts) -> None:
     if facts.vm is None and not facts.synced:
         step = next_step(facts)
         refused_before = facts.pod is not None and facts.pod.refused
-        assert isinstance(step, Wait) or (isinstance(step, Finish) and refused_before)
+        assert isinstance(step, (Wait, Hold)) or (isinstance(step, Finish) and refused_before)
 
 
 @given(FACTS)

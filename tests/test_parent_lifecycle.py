@@ -1,5 +1,6 @@
 """A slot has one ready parent; what is not as it should be is replaced, and nothing is concluded from a lost host."""
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
@@ -141,3 +142,38 @@ def test_whatever_is_there_a_parent_comes_and_what_serves_is_not_retired(
         assert current or under_way or any(isinstance(step, Make) for step in decision.steps)
     else:
         assert not decision.steps
+
+
+def test_a_parent_that_is_too_old_serves_until_another_one_is_ready() -> None:
+    slot = replace(SLOT, max_age=100.0)
+    old, new = made(make_parent_vm("vm-1"), 50.0), made(make_parent_vm("vm-2"), 155.0)
+    young = decide(facts(old, slot=slot, unix=149.0))
+    assert young.steps == ()
+    assert young.until == 1001.0
+    aged = decide(facts(old, slot=slot, unix=150.0))
+    assert aged.ready == old
+    assert [type(step) for step in aged.steps] == [Make]
+    coming = replace(new, frozen=False, report=None)
+    assert decide(facts(old, coming, slot=slot, unix=160.0)).steps == ()
+    done = decide(facts(old, new, slot=slot, unix=160.0))
+    assert done.ready == new
+    assert [(type(step), step.vm) for step in done.steps if isinstance(step, Retire)] == [(Retire, old)]
+
+
+def test_a_parent_is_not_too_old_before_it_was_ready() -> None:
+    slot = replace(SLOT, max_age=10.0)
+    assert decide(facts(made(booting(), 50.0), slot=slot, unix=500.0, timeout=600.0)).steps == ()
+
+
+def test_one_that_does_not_say_when_it_was_made_is_too_old_where_there_is_a_limit() -> None:
+    assert not decide(facts(make_parent_vm(), unix=1e9)).steps
+    assert decide(facts(make_parent_vm(), slot=replace(SLOT, max_age=1e6), unix=1e9)).steps
+
+
+def test_who_makes_a_parent_switches_it_on() -> None:
+    off = make_parent_vm(power_state=PowerState.OFF, frozen=False)
+    assert decide(facts(off, making=True)).steps == ()
+
+
+def made(vm: ParentVM, at: float) -> ParentVM:
+    return replace(vm, marks=replace(vm.marks, made=at))

@@ -70,6 +70,14 @@ def images(paths: Paths, guests: Iterable[str], kubernetes: Path, simulator: Pat
     return {guest: _image(paths, guest, kubernetes, simulator) for guest in guests}
 
 
+def served_images(paths: Paths) -> list[Path]:
+    """Archives of the images that no guest image has."""
+    builder = paths.checkout / "guest" / "images" / "build.py"
+    argv = [sys.executable, str(builder), "--cache", str(paths.cache), "--served"]
+    folder = run(argv, env={"PYTHONPATH": str(paths.checkout)}).splitlines()[-1]
+    return sorted(Path(folder).glob("*.tar"))
+
+
 def _image(paths: Paths, guest: str, kubernetes: Path, simulator: Path) -> Path:
     builder = paths.checkout / "guest" / _IMAGE_BUILDERS[guest]
     log = paths.logs / f"image-{guest}.log"

@@ -49,6 +49,7 @@ def up(paths: Paths, *, guests: Sequence[str] = ("qemu",), vcenter: bool = True,
         _link(paths.bin / "govc", build.govc(paths))
         simulator = Simulator(paths, state, programs / "vch-simulator", images)
         simulator.up()
+        _registry(paths, state)
         if python is None:
             return Laboratory(paths, state, kube, simulator)
         running = Operator(paths, state, python)
@@ -127,6 +128,21 @@ def _network(paths: Paths, state: State) -> None:
     offered = both if state.facts["cluster"] != "kind" else both[1:]
     argv = [sys.executable, "-m", "e2e.lab.forward", "--into", paths.namespace, "--ready", str(ready)]
     state.start("forward", [*argv, *map(str, offered)], env=venv.environment(paths), ready=ready.exists)
+
+
+def _registry(paths: Paths, state: State) -> None:
+    """The guests' registry, on their bridge: nobody else reaches it."""
+    argv = [sys.executable, "-m", "e2e.lab.registry", "--listen", netns.REGISTRY, *map(str, build.served_images(paths))]
+    log = paths.logs / "registry.log"
+    if not state.running("registry"):
+        log.unlink(missing_ok=True)
+    state.start(
+        "registry",
+        argv,
+        namespace=paths.namespace,
+        env=venv.environment(paths),
+        ready=lambda: log.exists() and " serves " in log.read_text(),
+    )
 
 
 @contextlib.contextmanager

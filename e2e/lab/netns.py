@@ -18,6 +18,8 @@ from e2e.lab.errors import LabError
 BRIDGE = "vch0"
 GATEWAY = "10.77.0.1"
 PREFIX_LENGTH = 24
+REGISTRY = f"{GATEWAY}:5000"
+"""Where guests pull from, as a mirror."""
 GUESTS = "10.77.0.16-10.77.0.250"
 
 _FOLDER = Path("/run/netns")

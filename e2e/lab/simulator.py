@@ -20,8 +20,8 @@ USER = "administrator"
 CONTROL = "127.0.0.1:8990"  # inside the namespace only: it can break things on purpose
 POOL = "/DC0/host/DC0_C0/Resources"
 FOLDER = "/DC0/vm"
-HOSTS = 1
-"""ESXi hosts, of a size that only exists here: guests share what the machine has."""
+HOSTS = 3
+"""ESXi hosts, DC0_C0_H0 and so on, of a size that only exists here: guests share what the machine has."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from e2e.lab import kubectl, process, progress, simulator, venv
+from e2e.lab import kubectl, netns, process, progress, simulator, venv
 from e2e.lab.cluster import Cluster, kubelet_serving
 from e2e.lab.paths import Paths
 from e2e.lab.process import Process
@@ -17,6 +17,8 @@ from e2e.lab.simulator import Simulator, Template
 from e2e.lab.state import State
 
 NAMESPACE = "vch-system"
+REGISTRY = "vch.dev"
+"""What the test images' names say: there is no such host, only the laboratory's mirror of it."""
 _CREDENTIALS = "vcenter-credentials"
 _READY_SECONDS = 600  # a parent boots for minutes where there is no KVM and the machine is busy
 
@@ -31,6 +33,7 @@ class Host:
     template: Template
     cpus: int
     memory: str
+    hosts: tuple[str, ...] = ()  # empty: all
 
     @property
     def image(self) -> str:
@@ -39,12 +42,16 @@ class Host:
 
 
 HOSTS = {
-    "qemu": Host("vch-qemu", "10.77.0.2", "10.77.0.16-10.77.0.110", Template("template-qemu", "qemu"), 1, "512Mi"),
+    "qemu": Host(
+        *("vch-qemu", "10.77.0.2", "10.77.0.16-10.77.0.110", Template("template-qemu", "qemu"), 1, "512Mi"),
+        hosts=("DC0_C0_H0",),
+    ),
     "native": Host(
         "vch-native", "10.77.0.3", "10.77.0.111-10.77.0.205", Template("template-native", "native"), 2, "2Gi"
     ),
 }
-"""By the kind of guest: real VMs (`qemu`) are what the demonstration shows, `native` ones are for fast tests. The
+"""By the kind of guest: real VMs (`qemu`) are what the demonstration shows, `native` ones are for fast tests. A
+parent that is a real VM takes its memory and boots for a while: one host has one. The
 bridge's addresses from 10.77.0.206 on are for clones that tests make themselves."""
 
 
@@ -147,10 +154,15 @@ def virtual_container_host(host: Host, vcenter: Simulator) -> dict[str, Any]:
                 "credentialsSecretRef": {"name": _CREDENTIALS},
                 "thumbprint": vcenter.thumbprint,
             },
-            "placement": {"folder": f"{simulator.FOLDER}/{host.name}", "resourcePool": simulator.POOL},
+            "placement": {
+                "folder": f"{simulator.FOLDER}/{host.name}",
+                "resourcePool": simulator.POOL,
+                **({"hosts": list(host.hosts)} if host.hosts else {}),
+            },
             "network": {"ranges": [host.guests], "prefixLength": 24, "gateway": "10.77.0.1"},
             "template": {"images": [host.image], "classes": [host.image]},
             "limits": {"cpu": "32", "memory": "64Gi", "pods": 60},
+            "registries": {"mirrors": [{"registry": REGISTRY, "endpoints": [f"http://{netns.REGISTRY}"]}]},
             "node": {"address": host.address},
         },
     )

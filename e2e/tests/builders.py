@@ -69,6 +69,20 @@ def make_stateful_set(name: str, node: str, replicas: int = 1) -> KubeObject:
     }
 
 
+def make_deployment(name: str, node: str, replicas: int, **spec: Any) -> KubeObject:
+    labels = {"app": name}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": make_pod_spec(node, **spec)},
+        },
+    }
+
+
 def field_env(name: str, path: str) -> KubeObject:
     """An environment variable from the downward API."""
     return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}

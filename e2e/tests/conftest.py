@@ -15,6 +15,7 @@ from e2e.lab.state import State
 from e2e.tests.figures import Figures
 from e2e.tests.kube import Kube
 from e2e.tests.running_lab import RunningLab
+from e2e.tests.vcenter_control import VCenterControl
 from e2e.tests.virtual_machines import VirtualMachines
 
 _FIGURES = pytest.StashKey[Figures]()
@@ -22,6 +23,10 @@ _KUBE = pytest.StashKey[Kube]()
 GUESTS = ("native", "qemu")
 _TEST_SECONDS = 900
 _numbers = itertools.count(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--guests", default=",".join(GUESTS), help="kinds of guests to bring up, if not all are needed")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -47,7 +52,7 @@ def lab(pytestconfig: pytest.Config, request: pytest.FixtureRequest) -> Iterator
     place = paths.here()
     was_up = State.load(place).running("operator") is not None
     with _shown(pytestconfig):
-        up = laboratory.up(place, guests=("native", "qemu"))
+        up = laboratory.up(place, guests=pytestconfig.getoption("--guests").split(","))
     with netns.entered(place.namespace):
         yield RunningLab(up)
     if not was_up:
@@ -92,6 +97,18 @@ def any_node(lab: RunningLab, request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def vms(lab: RunningLab) -> VirtualMachines:
     return VirtualMachines(lab.simulator.control_url)
+
+
+@pytest.fixture(scope="session")
+def _vcenter(lab: RunningLab) -> VCenterControl:
+    return VCenterControl(lab.simulator)
+
+
+@pytest.fixture
+def vcenter(_vcenter: VCenterControl) -> Iterator[VCenterControl]:
+    """vCenter's hosts, logins and privileges, to be broken; whole again afterwards."""
+    yield _vcenter
+    _vcenter.mend()
 
 
 @pytest.fixture(scope="session")

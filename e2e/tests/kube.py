@@ -103,6 +103,15 @@ class Kube:
         status = json.dumps((last or {}).get("status"), indent=1)
         raise NeverHappened(f"{kind} {name}: not within {timeout} s: {wanted}; last status: {status}")
 
+    def until_one(self, kind: str, predicate: Predicate, *, timeout: float, what: str) -> KubeObject:
+        """An object of a kind, as soon as the predicate holds for one."""
+        last: dict[str, KubeObject] = {}
+        for thing in self._watch(kind, timeout):
+            if predicate(thing):
+                return thing
+            last[thing["metadata"]["name"]] = thing.get("status", {})
+        raise NeverHappened(f"{kind}: not within {timeout} s: {what}; there were {json.dumps(last, indent=1)}")
+
     def gone(self, kind: str, name: str, *, timeout: float, uid: str | None = None) -> None:
         """Returns when the object (of that UID) does not exist."""
         deadline = time.monotonic() + timeout
@@ -114,9 +123,10 @@ class Kube:
 
     def watch(self, kind: str, name: str, *, timeout: float) -> Iterator[KubeObject]:
         """Every state of one object that the API server tells, until the time is over."""
-        watching = self.start(
-            "get", kind, f"--field-selector=metadata.name={name}", "--watch", "-o", "json",
-        )  # fmt: skip
+        yield from self._watch(kind, timeout, f"--field-selector=metadata.name={name}")
+
+    def _watch(self, kind: str, timeout: float, *arguments: str) -> Iterator[KubeObject]:
+        watching = self.start("get", kind, *arguments, "--watch", "-o", "json")
         timer = threading.Timer(timeout, watching.kill)
         timer.start()
         try:

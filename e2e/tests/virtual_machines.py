@@ -55,9 +55,14 @@ class VirtualMachines:
         self.until(uid, lambda vms: not vms, timeout=timeout, what="no VM left")
 
     def _ask(self, method: str, path: str, body: Any = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.control + path, data=data, method=method)
-        request.add_header("Content-Type", "application/json")
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            text = answer.read()
-        return json.loads(text) if text.strip() else None
+        return ask(self.control, method, path, body)
+
+
+def ask(control: str, method: str, path: str, body: Any = None) -> Any:
+    """One request to the control endpoint."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(control + path, data=data, method=method)
+    request.add_header("Content-Type", "application/json")
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        text = answer.read()
+    return json.loads(text) if text.strip() else None

@@ -24,6 +24,8 @@ class Image:
     name: str
     entrypoint: list[str] = field(default_factory=list)
     command: list[str] = field(default_factory=list)
+    ballast: int = 0
+    """Bytes of a file that nothing compresses, so that it has layers of its own, and of a real image's size."""
 
     @property
     def file_name(self) -> str:
@@ -37,13 +39,24 @@ PAUSE = Image(
 )
 TEST = Image("vch.dev/busybox:1", command=["sh"])
 IMAGES = (PAUSE, TEST)
+"""Those that a guest image has."""
+APP = Image("vch.dev/app:1", command=["sh"], ballast=16 << 20)
+TOOL = Image("vch.dev/tool:1", command=["sh"], ballast=4 << 20)
+SERVED = (APP, TOOL)
+"""Those that no guest image has: a registry serves them."""
 
 
 def write(image: Image, folder: Path, busybox: Path = BUSYBOX) -> Path:
     """Write the image's archive into the folder. Raises OSError, CalledProcessError."""
     place = folder / image.file_name
-    place.write_bytes(_archive(image, _layer(busybox.read_bytes(), _applets(busybox))))
+    layer = _layer(busybox.read_bytes(), _applets(busybox), _ballast(image))
+    place.write_bytes(_archive(image, layer))
     return place
+
+
+def _ballast(image: Image) -> bytes:
+    """The same bytes each time."""
+    return hashlib.shake_256(image.name.encode()).digest(image.ballast)
 
 
 def _applets(busybox: Path) -> list[str]:
@@ -52,7 +65,7 @@ def _applets(busybox: Path) -> list[str]:
     return sorted(set(listed) - {"busybox"})
 
 
-def _layer(busybox: bytes, applets: Iterable[str]) -> bytes:
+def _layer(busybox: bytes, applets: Iterable[str], ballast: bytes = b"") -> bytes:
     """The file system: busybox under all its names, and what programs expect besides."""
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w", format=tarfile.USTAR_FORMAT) as tar:
@@ -66,6 +79,8 @@ def _layer(busybox: bytes, applets: Iterable[str]) -> bytes:
             _add(tar, name, tarfile.SYMTYPE, 0o777, link=target)
         _add(tar, "etc/passwd", tarfile.REGTYPE, 0o644, b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:\n")
         _add(tar, "etc/group", tarfile.REGTYPE, 0o644, b"root:x:0:\nnogroup:x:65534:\n")
+        if ballast:
+            _add(tar, "var/ballast", tarfile.REGTYPE, 0o644, ballast)
     return content.getvalue()
 
 

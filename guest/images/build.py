@@ -1,7 +1,8 @@
-"""`guest/images/build.py --cache DIR`: the test images and a containerd root that holds them.
+"""`guest/images/build.py --cache DIR [--served]`: the test images and a containerd root that holds them.
 
 Makes DIR/images-<hash>/ with one OCI archive for each image and `containerd/`, to be copied to /var/lib/containerd of a
-guest; prints the folder as its last line. Used by the guest images' builders too (`make`).
+guest; prints the folder as its last line. Used by the guest images' builders too (`make`). With `--served` it makes
+DIR/served-<hash>/ instead: the archives that no guest image has, for a registry.
 """
 
 import argparse
@@ -29,12 +30,25 @@ def make(root: Path) -> Path:
     return cache.entry(root, cache.key("images", _HERE, archive.BUSYBOX), build)
 
 
+def make_served(root: Path) -> Path:
+    """The folder with the archives for a registry, made if it is not in the cache. Raises OSError."""
+
+    def build(folder: Path) -> None:
+        for image in archive.SERVED:
+            archive.write(image, folder)
+
+    return cache.entry(root, cache.key("served", _HERE / "archive.py", archive.BUSYBOX), build)
+
+
 def main() -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, required=True, help="folder that keeps what was built")
+    parser.add_argument("--served", action="store_true", help="the images for a registry")
+    arguments = parser.parse_args()
+    root = arguments.cache.resolve()
     try:
-        print(make(parser.parse_args().cache.resolve()))
+        print(make_served(root) if arguments.served else make(root))
     except (containerd.PopulateFailed, OSError) as error:
         print(error, file=sys.stderr)
         return 1

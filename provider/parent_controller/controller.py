@@ -1,45 +1,31 @@
 """Keeps the parents of one virtual node: looks at all slots after each change, and takes the steps side by side.
 
-Decisions are `parent_lifecycle`'s. Here are only the ways to vSphere, the limit on how many are made at once, and the
-memory that a decision needs: what is under way, what has failed and until when it is left alone.
+Decisions are `parent_lifecycle`'s, the ways to vSphere the neighbour's (`steps`). Here are only the limit on how many
+are made at once, and the memory that a decision needs: what is under way, what has failed and until when it is left
+alone.
 """
 
 import asyncio
-import base64
 import contextlib
-import os
 import random
-import secrets
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import structlog
 
-from provider import errors, guestinfo, metrics, parent_lifecycle, parent_message
+from provider import errors, metrics, parent_lifecycle
 from provider.backoff import Backoff
 from provider.clock import Clock
 from provider.parent_controller.inventory import ParentInventory
+from provider.parent_controller.steps import Addresses, Owner, ParentSteps
 from provider.parent_lifecycle import Decision, Make, PowerOn, Retire, SlotFacts
 from provider.parent_slots import Demand, Slot
-from provider.parentvm import MakeParent, ParentAppeared, ParentKey, ParentMarks, ParentPhase, ParentVM, name_end
+from provider.parentvm import ParentKey, ParentVM
 from provider.podvm import InventoryEvent, PowerState, VSphere
 
-APPEARS_WITHIN = 60.0
-"""Seconds from the end of a parent's task to its VM in the inventory watch."""
 DEMAND_LASTS = 600.0
 """Seconds for which a parent is wanted after the last Pod that asked for it, where parents are made on demand."""
-_NAME_LIMIT = 79  # vSphere: names have fewer than 80 characters
-
-
-class Addresses(Protocol):
-    """Addresses for parents while they are prepared; the pod VMs' pool."""
-
-    def lend(self, holder: str) -> Mapping[str, Any]:
-        """The agent's `network` member. Raises AddressesExhausted."""
-
-    def give_back(self, holder: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +35,6 @@ class Wants:
     slots: Callable[[Collection[str], Collection[Demand]], Mapping[ParentKey, Slot]]
     at_once: int
     timeout: float = 1800.0
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """Whose parents they are."""
-
-    cluster: str
-    vch: str
-    node: str
 
 
 class ParentController:
@@ -76,18 +53,17 @@ class ParentController:
         self.decisions: Mapping[ParentKey, Decision] = {}
         self.slots: Mapping[ParentKey, Slot] = {}
         self.error: errors.ProviderError | None = None  # why nothing can be wanted
+        self._looked = False
         self._owner = owner
         self._inventory = inventory
-        self._vsphere = vsphere
+        self._steps = ParentSteps(owner, inventory, vsphere, addresses, clock, self.lend)
         self._wants = wants
-        self._addresses = addresses
         self._clock = clock
         self._on_change = on_change
         self._changed = asyncio.Event()
         self._tasks: dict[ParentKey | str, asyncio.Task[None]] = {}  # by slot (being made) or moref
-        self._backoffs: defaultdict[ParentKey, Backoff] = defaultdict(Backoff)
+        self._backoffs: defaultdict[ParentKey | str, Backoff] = defaultdict(Backoff)  # of slots; morefs: to retire it
         self._failures: dict[ParentKey, errors.ProviderError] = {}
-        self._appearing: dict[str, asyncio.Event] = {}
         self._lent: Counter[str] = Counter()  # morefs that are being cloned
         self._distrusted: set[str] = set()  # morefs that vSphere does not clone any more
         self._demands: dict[Demand, float] = {}
@@ -97,8 +73,7 @@ class ParentController:
 
     def inventory_changed(self, event: InventoryEvent) -> None:
         """vSphere shows something new, which `inventory` has taken in."""
-        if isinstance(event, ParentAppeared) and (appearing := self._appearing.get(event.vm.moref)):
-            appearing.set()
+        self._steps.inventory_changed(event)
         self.wake()
 
     def wake(self) -> None:
@@ -114,6 +89,10 @@ class ParentController:
             for key, decision in self.decisions.items()
             if decision.ready is not None and Demand(key.image, key.vm_class, key.namespace) == demand
         ]
+
+    def known(self) -> bool:
+        """Whether `slots` says which parents are wanted, be it as of a moment ago."""
+        return self._looked
 
     def ask(self, demand: Demand) -> None:
         """A Pod waits for such a parent."""
@@ -142,9 +121,10 @@ class ParentController:
         self._distrusted.add(parent.moref)
         self.wake()
 
-    def failure(self) -> errors.ProviderError | None:
-        """The error of a parent that could not be made, if any is wanted and not ready."""
-        return next((self._failures[key] for key in self.slots if key in self._failures), None)
+    def failure(self, image: str = "") -> errors.ProviderError | None:
+        """The error of a parent (of that image) that could not be made, if any is wanted and not ready."""
+        wanted = (key for key in self.slots if image in ("", key.image))
+        return next((self._failures[key] for key in wanted if key in self._failures), None)
 
     @contextlib.contextmanager
     def lend(self, parent: ParentVM) -> Iterator[None]:
@@ -185,6 +165,7 @@ class ParentController:
         try:
             self.slots = self._wants.slots(self._inventory.hosts, self._demands)
             self.error = None
+            self._looked = True
         except errors.ProviderError as error:
             self.error = error  # what is not known to be wanted is not known to be unwanted either
             return None
@@ -212,17 +193,18 @@ class ParentController:
 
     def _decide(self, key: ParentKey, now: float) -> Decision:
         slot, host = self.slots.get(key), self._inventory.hosts.get(key.host)
-        base = None
+        base, unix = None, self._clock.now().timestamp()
         if slot is not None and slot.base is not None:
             found = [vm for vm, _ in self._inventory.of(slot.base) if parent_lifecycle.can_be_cloned(vm)]
-            wanted = self.slots[slot.base].digest
+            wanted = self.slots[slot.base]
             # A fork of an outdated base would be outdated as soon as it is made.
-            base = next((vm for vm in found if vm.marks.digest == wanted), None)
+            base = next((vm for vm in found if wanted.fits(vm.marks, unix)), None)
         decision = parent_lifecycle.decide(
             SlotFacts(
                 slot=slot,
                 parents=self._inventory.of(key),
                 now=now,
+                unix=unix,
                 host_usable=host is not None and host.usable,
                 base=base,
                 busy={*self._lent, *(moref for moref in self._tasks if isinstance(moref, str))},
@@ -231,7 +213,7 @@ class ParentController:
                 timeout=self._wants.timeout,
             )
         )
-        if decision.ready is not None and decision.ready.marks.digest == (slot.digest if slot else ""):
+        if decision.ready is not None and slot is not None and slot.fits(decision.ready.marks, unix):
             self._backoffs.pop(key, None)
             self._failures.pop(key, None)
         return decision
@@ -241,6 +223,10 @@ class ParentController:
         under_way: ParentKey | str = key if isinstance(step, Make) else step.vm.moref
         if under_way in self._tasks:
             return None
+        if isinstance(step, Retire) and now < (until := self._backoffs[under_way].until):
+            return until
+        if isinstance(step, Retire) and step.failed:  # now, since the next one may be made at once
+            self._failed(key, "prepare_parent", errors.ParentFailed(f"{step.vm.name}: {step.why}"))
         if not isinstance(step, Retire):
             if now < self._backoffs[key].until:
                 return self._backoffs[key].until
@@ -267,90 +253,27 @@ class ParentController:
         try:
             match step:
                 case Make(slot, base):
-                    await self._make(slot, base)
+                    await self._steps.make(slot, base)
                 case PowerOn(vm):
-                    self._log.info("parent powered on", vm=vm.name)
-                    await self._vsphere.power_on(vm.moref)
-                case Retire(vm, why, failed):
-                    await self._retire(key, vm, why, failed=failed)
+                    await self._steps.power_on(vm)
+                case Retire(vm, why):
+                    await self._steps.retire(vm, why)
+                    self._distrusted.discard(vm.moref)
+                    self._backoffs.pop(vm.moref, None)
         except errors.ProviderError as error:
-            self._failed(key, doing, error)
+            self._failed(key, doing, error, step)
         except Exception:
             self._log.exception("step of a parent failed", step=doing, key=str(key))
-            self._failed(key, doing, errors.TaskFailed("a defect of the operator's, see its log"))
+            self._failed(key, doing, errors.TaskFailed("a defect of the operator's, see its log"), step)
 
-    async def _make(self, slot: Slot, base: ParentVM | None) -> None:
-        parent_id = secrets.token_hex(16)
-        owner = self._owner
-        setup = slot.image.setup
-        network = self._addresses.lend(parent_id) if parent_message.needs_network(setup) else None
-        told = parent_message.message(
-            parent_id=parent_id,
-            node=owner.node,
-            now=self._clock.now().timestamp(),
-            seed=base64.b64encode(os.urandom(64)).decode(),
-            setup=setup,
-            network=network,
-        )
-        marks = ParentMarks(owner.cluster, owner.vch, parent_id, slot.key, slot.digest)
-        request = MakeParent(
-            name=self._name(slot, parent_id),
-            source=base.moref if base else slot.image.source,
-            host=slot.key.host,
-            cpus=slot.vm_class.cpus,
-            memory_mib=slot.vm_class.memory_mib,
-            extra_config=guestinfo.encode_parent(marks, told),
-            fork=base is not None,
-        )
-        self._log.info("making parent", vm=request.name, fork_of=base.name if base else None)
-        with self.lend(base) if base else contextlib.nullcontext():
-            moref = await self._vsphere.make_parent(request)
-        if base is None:
-            await self._vsphere.power_on(moref)
-        await self._appears(moref)
-
-    async def _appears(self, moref: str) -> None:
-        """Only what the watch shows exists for `decide`; without this another one would be made at once."""
-        if any(vm.moref == moref for vm in self._inventory.parents):
-            return
-        appeared = self._appearing[moref] = asyncio.Event()
-        try:
-            async with asyncio.timeout(APPEARS_WITHIN):
-                await appeared.wait()
-        except TimeoutError:
-            raise errors.TaskFailed(f"the new parent {moref} did not appear in the VCH's folder") from None
-        finally:
-            del self._appearing[moref]
-
-    async def _retire(self, key: ParentKey, vm: ParentVM, why: str, *, failed: bool) -> None:
-        self._log.info("retiring parent", vm=vm.name, moref=vm.moref, why=why)
-        if failed:
-            self._failed(key, "prepare_parent", errors.ParentFailed(f"{vm.name}: {why}"))
-        await self._vsphere.power_off(vm.moref)
-        await self._vsphere.destroy(vm.moref)
-        self._inventory.destroyed(vm.moref)
-        self._distrusted.discard(vm.moref)
-        self._addresses.give_back(vm.marks.parent_id)
-
-    def _failed(self, key: ParentKey, doing: str, error: errors.ProviderError) -> None:
+    def _failed(
+        self, key: ParentKey, doing: str, error: errors.ProviderError, step: parent_lifecycle.Step | None = None
+    ) -> None:
         self._failures[key] = error
         spread = random.uniform(0.9, 1.1)  # noqa: S311 - jitter, not a secret
-        delay = self._backoffs[key].failed(error, self._clock.monotonic(), spread)
+        backoff = self._backoffs[step.vm.moref if isinstance(step, Retire) else key]
+        delay = backoff.failed(error, self._clock.monotonic(), spread)
         self._log.warning(
             "step failed", step=doing, key=str(key), reason=error.reason, error=str(error), retry_in=round(delay, 1)
         )
         metrics.STEP_FAILURES.labels(step=doing, reason=error.reason).inc()
-
-    def _name(self, slot: Slot, parent_id: str) -> str:
-        """Names are for people, marks say what it is; the digits make it unique."""
-        host = self._inventory.hosts.get(slot.key.host)
-        words = [self._owner.node, "parent", slot.key.image, slot.key.vm_class, host.name if host else slot.key.host]
-        text = "-".join(words).replace("/", "-").replace("\\", "-").replace("%", "-")
-        end = name_end(parent_id)
-        return f"{text[: _NAME_LIMIT - len(end)]}{end}"
-
-    def addresses_done(self) -> None:
-        """Addresses of parents that are prepared are free again."""
-        for vm in self._inventory.parents:
-            if vm.frozen or (vm.report is not None and vm.report.phase is ParentPhase.FAILED):
-                self._addresses.give_back(vm.marks.parent_id)

@@ -72,6 +72,10 @@ class ParentInventory:
         """The parents of a slot, in the order in which they were seen."""
         return [(vm, since) for vm, since in self._parents.values() if vm.marks.key == key]
 
+    def addresses(self) -> set[str]:
+        """Lent to those that are being prepared; extraConfig says so, also to a process that has just started."""
+        return {vm.address for vm in self.parents if vm.address and vm.preparing}
+
     def by_id(self, parent_id: str) -> ParentVM | None:
         return next((vm for vm in self.parents if vm.marks.parent_id == parent_id), None)
 

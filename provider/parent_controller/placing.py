@@ -81,7 +81,7 @@ class Placing:
         """The parent that a VM was cloned from is there and is not outdated."""
         found = self._parents.by_id(origin.parent_id)
         slot = self._controller.slots.get(found.marks.key) if found else None
-        return found is not None and slot is not None and slot.digest == found.marks.digest
+        return found is not None and slot is not None and slot.fits(found.marks, self._clock.now().timestamp())
 
     def parent_of(self, vm: PodVM) -> ParentVM | None:
         return self._parents.by_id(vm.origin.parent_id) if vm.origin else None

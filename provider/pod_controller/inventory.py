@@ -19,7 +19,7 @@ APPEARS_WITHIN = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A VM, and since when its power state is what it is."""
+    """A VM, and since when its power state, and whether its host is connected, are what they are."""
 
     vm: PodVM
     since: float
@@ -40,6 +40,7 @@ class Inventory:
         self._standby: dict[str, Seen] = {}
         self._appearing: dict[str, asyncio.Event] = {}
         self.synced = False
+        self.error: Exception | None = None  # why the watch broke, until it is back
 
     def __len__(self) -> int:
         return len(self._seen) + len(self._standby)
@@ -54,8 +55,8 @@ class Inventory:
                 return (uid,)
             case Synced():
                 return self._synced()
-            case Lost():
-                self.synced = False
+            case Lost(error):
+                self.synced, self.error = False, error
                 self._told.clear()
         return ()
 
@@ -135,11 +136,11 @@ class Inventory:
             appearing.set()
         if vm.standby:
             waiting = self._standby.get(vm.moref)
-            same = waiting is not None and waiting.vm.power_state is vm.power_state
+            same = waiting is not None and _state(waiting.vm) == _state(vm)
             self._standby[vm.moref] = Seen(vm, waiting.since if waiting and same else now)
             return ()
         self._standby.pop(vm.moref, None)  # it is bound to a Pod now
-        since = old.since if old and old.vm.power_state is vm.power_state else now
+        since = old.since if old and _state(old.vm) == _state(vm) else now
         self._seen[vm.moref] = Seen(vm, since)
         self._names.setdefault((vm.identity.namespace, vm.identity.name), set()).add(vm.moref)
         morefs = self._uids.setdefault(vm.identity.uid, [])
@@ -152,7 +153,7 @@ class Inventory:
         for moref in [moref for moref in (*self._seen, *self._standby, *self._foreign) if moref not in self._told]:
             self._forget(moref)
         self._destroyed &= self._told
-        self.synced = True
+        self.synced, self.error = True, None
         return concerned
 
     def _forget(self, moref: str) -> None:
@@ -169,3 +170,7 @@ class Inventory:
         self._names[who.namespace, who.name].discard(moref)
         if not self._names[who.namespace, who.name]:
             del self._names[who.namespace, who.name]
+
+
+def _state(vm: PodVM) -> tuple[PowerState, bool]:
+    return vm.power_state, vm.connected

@@ -50,11 +50,14 @@ async def _bind(here: Surroundings, identity: PodIdentity, wanted: PodPlan, vm: 
     )
     try:
         await here.vsphere.bind(vm.moref, vm.change_version, guestinfo.encode_bind(facts))
-    except (errors.StandbyTaken, errors.VMGone) as error:
+    except errors.ProviderError as error:
+        here.standby.give_back(vm)  # should it be bound after all, its change version keeps others from binding it
+        if isinstance(error, errors.VCenterUnreachable | errors.TaskFailed):
+            raise errors.BindingUnknown(f"it is not known whether VM {vm.name} is bound: {error}") from error
+        if not isinstance(error, errors.StandbyTaken | errors.VMGone):
+            raise
         log.warning("standby vm not bound", vm=vm.name, reason=error.reason, error=str(error))
         return False
-    except (errors.VCenterUnreachable, errors.TaskFailed) as error:
-        raise errors.BindingUnknown(f"it is not known whether VM {vm.name} is bound: {error}") from error
     return True
 
 

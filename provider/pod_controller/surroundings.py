@@ -79,6 +79,8 @@ class StandbyClones(Protocol):
 
     def take(self, plan: PodPlan) -> PodVM | None: ...
 
+    def give_back(self, vm: PodVM) -> None: ...
+
 
 LinkFactory = Callable[[PodVM, RelayHandler, Callable[[LinkState], None]], Link]
 

@@ -50,6 +50,8 @@ class PodWorker:
         self._pin: tuple[str, str] | None = None  # moref and fingerprint, until the watch shows them
         self._stages = metrics.Stages(surroundings.clock)
         self._fed = False
+        self._answers = False  # the guest is connected
+        self._silent_since = surroundings.clock.monotonic()
         self._cloned_at: float | None = None
         self._deleted_at: float | None = None
         self._guest_deletes_at: float | None = None
@@ -102,6 +104,8 @@ class PodWorker:
             predecessor_on=bool(here.inventory.running_namesakes(self.namespace, self.name, self.uid)),
             address_taken=vm is not None and vm.pin is None and here.inventory.address_taken(vm),
             vm_since=seen.since if seen else 0.0,
+            silent_since=self._silent_since,
+            outage=str(here.inventory.error or ""),
             cloned_at=self._cloned_at,
             deleted_at=self._deleted_at,
             guest_deletes_at=self._guest_deletes_at,
@@ -179,6 +183,8 @@ class PodWorker:
             case lifecycle.Serve(vm, until):
                 self._connect(vm)
                 return until
+            case lifecycle.Hold(error):
+                raise error
             case lifecycle.Clone(wanted):
                 await self._clone(wanted)
             case lifecycle.Pin(vm, fingerprint):
@@ -252,6 +258,10 @@ class PodWorker:
             self.wake()
 
     def _link_changed(self) -> None:
+        answers = self.guest is not None and self.guest.link is Link.CONNECTED
+        if self._answers and not answers:
+            self._silent_since = self._here.clock.monotonic()
+        self._answers = answers
         if self.guest and self.guest.link is Link.CONNECTED:
             self._fed = True
             self._backoffs.clear()
@@ -361,7 +371,7 @@ class PodWorker:
         metrics.STEP_FAILURES.labels(step=doing, reason=error.reason).inc()
         if self.pod is None or isinstance(error, errors.KubeError):
             return
-        if not isinstance(step, lifecycle.Clone):
+        if not isinstance(step, lifecycle.Clone | lifecycle.Hold):
             self._here.events.warning(self.pod, error.reason, f"{doing}: {error}")
             return
         self._here.events.warning(self.pod, "FailedCreatePodSandBox", f"{error.reason}: {error}")

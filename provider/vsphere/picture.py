@@ -32,6 +32,7 @@ PROPERTIES: Mapping[str, tuple[str, ...]] = {
     VM: (
         "name",
         "runtime.powerState",
+        "runtime.connectionState",
         "runtime.instantCloneFrozen",
         "runtime.host",
         "config.changeVersion",
@@ -175,7 +176,10 @@ def _vm(at: str, properties: dict[str, Any]) -> PodVM | ParentVM | None:
     if parent is not None:
         return parent
     change_version = str(properties.get("config.changeVersion") or "")
-    return guestinfo.decode_pod_vm(at, name, power, extra_config, host=host, change_version=change_version)
+    connected = str(properties.get("runtime.connectionState") or "connected") != "disconnected"
+    return guestinfo.decode_pod_vm(
+        at, name, power, extra_config, host=host, connected=connected, change_version=change_version
+    )
 
 
 def _host(at: str, properties: dict[str, Any]) -> Host:

@@ -64,15 +64,15 @@ class Watch:
         placed = self._placement
         folder = self._session.object(vim.Folder, placed.folder)
         pool = self._session.object(vim.ResourcePool, placed.resource_pool)
-        vms = content.viewManager.CreateContainerView(folder, [vim.VirtualMachine], True)
-        hosts = content.viewManager.CreateContainerView(pool.owner, [vim.HostSystem], True)
+        view = content.viewManager.CreateContainerView(folder, [vim.VirtualMachine], True)
         in_view = _collect.TraversalSpec(name="view", type=vim.view.ContainerView, path="view", skip=False)
+        of_cluster = _collect.TraversalSpec(name="host", type=vim.ComputeResource, path="host", skip=False)
         recent = _collect.TraversalSpec(name="recent", type=vim.TaskManager, path="recentTask", skip=False)
         spec = _collect.FilterSpec(
             objectSet=[
-                _collect.ObjectSpec(obj=hosts, skip=True, selectSet=[in_view]),
+                _collect.ObjectSpec(obj=pool.owner, skip=True, selectSet=[of_cluster]),
                 _collect.ObjectSpec(obj=pool, skip=False),
-                _collect.ObjectSpec(obj=vms, skip=True, selectSet=[in_view]),
+                _collect.ObjectSpec(obj=view, skip=True, selectSet=[in_view]),
                 _collect.ObjectSpec(obj=content.taskManager, skip=True, selectSet=[recent]),
             ],
             propSet=[

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from provider import errors, guestinfo
 from provider.parent_controller import ParentController, ParentInventory, Wants
-from provider.parent_controller.controller import Owner
+from provider.parent_controller.steps import Owner
 from provider.parent_slots import Demand, Image, Slot, wanted
 from provider.parentvm import (
     HostChanged,
@@ -49,6 +49,12 @@ class Hosts:
         self.images: dict[str, Image] = {"photon": Image("photon", source="vm-9")}
         self.offered = ["photon"]
         self.prewarm = True
+        self.max_age = 0.0
+        self.slow_power_on = 0.0
+        self.powered_on: list[str] = []
+        self.destroy_fails: errors.ProviderError | None = None
+        self.destroys = 0
+        self.forks_crash = False
         self.addresses: set[str] = set()
         self.clock = LoopClock()
         self.controller: ParentController
@@ -145,10 +151,13 @@ class Hosts:
         self.parents[moref] = made
         self.change(moref)
         if request.fork:
-            self._later(BOOT_SECONDS / 10, lambda: self._freeze(moref))
+            goes_on = self._crash if self.forks_crash else self._freeze
+            self._later(BOOT_SECONDS / 10, lambda: goes_on(moref))
         return moref
 
     async def power_on(self, moref: str) -> None:
+        self.powered_on.append(moref)
+        await asyncio.sleep(self.slow_power_on)
         self.change(moref, power_state=PowerState.ON)
         booting = sum(1 for vm in self.parents.values() if vm.power_state is PowerState.ON and not vm.frozen)
         self.most_at_once = max(self.most_at_once, booting)
@@ -159,6 +168,9 @@ class Hosts:
             self.change(moref, power_state=PowerState.OFF, frozen=False)
 
     async def destroy(self, moref: str) -> None:
+        self.destroys += 1
+        if self.destroy_fails is not None:
+            raise self.destroy_fails
         if moref in self.parents:
             assert self.parents[moref].power_state is PowerState.OFF
             del self.parents[moref]
@@ -182,7 +194,11 @@ class Hosts:
             common={},
             prewarm=self.prewarm,
             demands=demands,
+            max_age=self.max_age,
         )
+
+    def _crash(self, moref: str) -> None:
+        self.change(moref, power_state=PowerState.OFF)
 
     def _freeze(self, moref: str) -> None:
         vm = self.parents.get(moref)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from provider import errors, guestinfo
+from provider.parent_controller import ParentInventory
 from provider.parent_slots import Demand, Image
 from provider.parentvm import ParentAppeared, ParentMarks, ParentVM
 from provider.power import PowerState
@@ -164,7 +165,7 @@ async def test_a_failing_agent_is_named_and_tried_again_at_growing_distances(hos
     assert "no image app:1" in hosts.controller.waits_for(SMALL)
     tries = len(hosts.requests)
     await hosts.until(lambda: hosts.clock.monotonic() > 3000.0, within=5000)
-    assert tries < len(hosts.requests) < 60
+    assert tries < len(hosts.requests) < 25, "each failure counts before the next one is made"
     hosts.agent_fails = ""
     await hosts.all_ready(within=900)
     assert hosts.controller.failure() is None
@@ -218,9 +219,68 @@ async def test_a_parent_has_an_address_only_while_it_pulls_images(hosts: Hosts) 
     await hosts.until(lambda: len(hosts.addresses) == 2, within=BOOT_SECONDS)
     told = json.loads(hosts.requests[-1].extra_config[guestinfo.PARENT])
     assert told["setup"]["network"]["address"] == "10.0.0.9/24"
+    await hosts.until(lambda: not hosts.addresses and len(hosts.parents) == 2, within=BOOT_SECONDS)
+    assert hosts.inventory.addresses() == {"10.0.0.9"}, "the VM itself says now that it is in use"
+    anew = ParentInventory("c", "v")
+    for vm in hosts.parents.values():
+        anew.apply(ParentAppeared(vm), 0.0)
+    assert anew.addresses() == {"10.0.0.9"}, "also to a process that has just started"
     await hosts.all_ready()
-    hosts.controller.addresses_done()
+    assert hosts.inventory.addresses() == set()
+
+
+async def test_an_address_is_free_again_when_no_vm_could_be_made_for_it(not_started: Hosts) -> None:
+    hosts = not_started
+    hosts.images = {"photon": Image("photon", source="vm-9", setup={"preloadImages": ["app:1"]})}
+    hosts.failures = [errors.InsufficientResources("no memory left")] * 2
+    hosts.start()
+    await hosts.until(lambda: not hosts.failures)
     assert not hosts.addresses
+
+
+async def test_a_parent_that_is_too_old_is_replaced_when_another_can_serve(not_started: Hosts) -> None:
+    hosts = not_started
+    hosts.max_age = 1000.0
+    hosts.start()
+    await hosts.all_ready()
+    first = set(hosts.parents)
+    await hosts.until(lambda: hosts.clock.monotonic() > 1900.0, within=1000)
+    assert set(hosts.parents) == first
+    while first & set(hosts.parents):
+        assert len(hosts.controller.ready(SMALL)) == 2, "there is always something to clone from"
+        await hosts.until(lambda known=set(hosts.parents): set(hosts.parents) != known)  # type: ignore[misc]
+    await hosts.all_ready()
+    assert len(hosts.requests) == 4
+
+
+async def test_a_parent_that_is_being_made_is_switched_on_by_its_maker_alone(hosts: Hosts) -> None:
+    hosts.slow_power_on = 1.0
+    await hosts.all_ready()
+    assert sorted(hosts.powered_on) == sorted(hosts.parents)
+
+
+async def test_a_parent_that_cannot_be_destroyed_is_tried_again_at_growing_distances(hosts: Hosts) -> None:
+    await hosts.all_ready()
+    hosts.destroy_fails = errors.TaskFailed("the disk is locked")
+    hosts.classes = []
+    hosts.controller.wake()
+    await hosts.until(lambda: hosts.clock.monotonic() > 1600.0, within=1000)
+    assert 4 < hosts.destroys < 40
+    hosts.destroy_fails = None
+    await hosts.until(lambda: not hosts.parents, within=400)
+
+
+async def test_a_fork_that_goes_off_again_and_again_is_made_at_growing_distances(hosts: Hosts) -> None:
+    await hosts.all_ready()
+    hosts.forks_crash = True
+    hosts.images["fork"] = Image("fork", fork_of="photon")
+    hosts.offered = ["photon", "fork"]
+    hosts.controller.wake()
+    await hosts.until(lambda: hosts.clock.monotonic() > 1600.0, within=1000)
+    assert 6 < len(hosts.requests) < 40
+    assert "it is off" in hosts.controller.waits_for(Demand("fork", "small"))
+    assert "it is off" in str(hosts.controller.failure("fork"))
+    assert hosts.controller.failure("photon") is None
 
 
 # Others' VMs.

@@ -1,7 +1,6 @@
 """A Pod is placed on what is ready, and what has just refused is left alone."""
 
 import contextlib
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -13,7 +12,7 @@ from provider.parentvm import HostChanged, ParentAppeared, ParentVM
 from provider.placement import AVOID_SECONDS
 from provider.pod_controller.inventory import Inventory
 from provider.podvm import Appeared, CloneOrigin
-from tests.builders import make_host, make_key, make_offer, make_parent_vm, make_vm, make_vm_class
+from tests.builders import make_host, make_key, make_offer, make_parent_vm, make_slot, make_vm, make_vm_class
 from tests.fake_clock import FakeClock
 
 ONE = make_parent_vm("vm-1", key=make_key("host-1"))
@@ -27,7 +26,7 @@ class Controller:
     def __init__(self) -> None:
         self.asked: list[Demand] = []
         self.distrusted: list[ParentVM] = []
-        self.slots = {vm.marks.key: SimpleNamespace(digest=vm.marks.digest) for vm in (ONE, TWO)}
+        self.slots = {vm.marks.key: make_slot(vm.marks.key) for vm in (ONE, TWO)}
 
     def ask(self, demand: Demand) -> None:
         self.asked.append(demand)
@@ -107,5 +106,5 @@ def test_a_clone_is_current_as_long_as_its_parent_is(world: World) -> None:
     assert not world.placing.is_current(origin)
     world.parents.apply(ParentAppeared(ONE), 0.0)
     assert world.placing.is_current(origin)
-    world.controller.slots[ONE.marks.key] = SimpleNamespace(digest="another")
+    world.controller.slots[ONE.marks.key] = make_slot(ONE.marks.key, digest="another")
     assert not world.placing.is_current(origin)

@@ -56,3 +56,6 @@ class FakeStandby:
 
     def take(self, plan: PodPlan) -> PodVM | None:
         return self.there.pop(0) if self.there else None
+
+    def give_back(self, vm: PodVM) -> None:
+        """Not to be had again: each is tried once."""

@@ -143,7 +143,7 @@ class FakeVSphere:
         if moref not in self.vms:
             raise errors.VMGone(moref)
         self._check_promises(self.vms[moref])
-        self.change(moref, pin=fingerprint)
+        self.change(moref, pin=fingerprint, change_version=_next(self.vms[moref]))
         self._end("pin")
 
     async def power_off(self, moref: str) -> None:
@@ -176,7 +176,9 @@ class FakeVSphere:
             raise self.behaviour.lost_replies[call].pop(0)
 
     def _make(self, moref: str, request: CloneRequest) -> None:
-        vm = guestinfo.decode_pod_vm(moref, request.name, PowerState.ON, request.extra_config)
+        vm = guestinfo.decode_pod_vm(
+            moref, request.name, PowerState.ON, request.extra_config, host="host-1", change_version="1"
+        )
         assert vm is not None
         self.vms[moref] = vm
         self._check_only_one(vm)
@@ -194,6 +196,8 @@ class FakeVSphere:
         for other in self.running():
             if other.pin is None or other.moref == vm.moref:
                 continue
+            if vm.standby or other.standby:
+                continue  # nothing runs in one of them
             if other.identity.uid == vm.identity.uid:
                 self.broken_promises.append(f"two VMs of Pod {vm.identity.uid}")
             elif (other.identity.namespace, other.identity.name) == (vm.identity.namespace, vm.identity.name):
@@ -209,7 +213,8 @@ class FakeVSphere:
         phase = GuestPhase.REFUSED if self.behaviour.agents_refuse else GuestPhase.READY
         told = json.loads(self.requests[-1].extra_config[guestinfo.IDENTITY])
         assert {"cloneId", "address", "seed", "hostname"} <= told.keys()
-        self.change(moref, report=GuestReport(vm.clone_id, phase, f"sha256:{moref}", vm.address, 10350))
+        report = GuestReport(vm.clone_id, phase, f"sha256:{moref}", vm.address, 10350)
+        self.change(moref, report=report, change_version=_next(vm))
 
     def _tell_later(self, moref: str, uid: str = "") -> None:
         def tell() -> None:
@@ -229,3 +234,8 @@ class FakeVSphere:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _next(vm: PodVM) -> str:
+    """Every change of the configuration raises the version; of a VM with a Pod nobody looks at it."""
+    return f"{vm.change_version}+" if vm.change_version else ""

@@ -65,7 +65,9 @@ func (m machine) arguments() []string {
 		"-device", "virtio-serial-pci,id=serial,addr=0x3,max_ports=2",
 		"-device", "virtserialport,bus=serial.0,nr=1,chardev=rpc,name=" + rpcPort,
 		"-netdev", fmt.Sprintf("tap,id=lan,fd=%d", inherited.tap),
-		"-device", "virtio-net-pci,netdev=lan,addr=0x4,romfile=,mac=" + m.MAC,
+		// A card that can have its guest announce it loses a timer by announce-rounds=0 (below), without which QEMU
+		// crashes when the guest resets the card: virtio_net_post_load_device and virtio_net_reset of QEMU 7.2.
+		"-device", "virtio-net-pci,netdev=lan,addr=0x4,romfile=,guest_announce=off,mac=" + m.MAC,
 		"-kernel", m.Kernel, "-initrd", m.Initrd, "-append", kernelArguments,
 	}
 	if m.Incoming {
