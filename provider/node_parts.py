@@ -12,6 +12,7 @@ from provider import capacity, guestinfo, node, parent_slots, quantity, standby_
 from provider.addresses import AddressBook, AddressPool
 from provider.admission import Admission
 from provider.api.vch import Sharing, VirtualContainerHostSpec
+from provider.brake import Losses
 from provider.capacity import Limits, Resources
 from provider.collector import Collector
 from provider.errors import ProviderError
@@ -113,6 +114,7 @@ class NodeParts:
             parents=self.placing,
             standby=self.standby,
             admission=self.admission,
+            losses=Losses(clock),
             vsphere=given.vsphere,
             pods=writes,
             objects=self.objects,

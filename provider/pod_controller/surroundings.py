@@ -9,6 +9,7 @@ from provider import guestinfo
 from provider.addresses import AddressBook
 from provider.admission import Admission
 from provider.api.vch import VirtualContainerHostSpec
+from provider.brake import Losses
 from provider.clock import Clock
 from provider.errors import ProviderError
 from provider.guest.credentials import ClientCredentials
@@ -98,6 +99,7 @@ class Surroundings:
     parents: Parents
     standby: StandbyClones
     admission: Admission
+    losses: Losses
     vsphere: VSphere
     pods: PodKube
     objects: ObjectWatches

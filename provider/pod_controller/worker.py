@@ -134,7 +134,11 @@ class PodWorker:
             while True:
                 self._changed.clear()
                 self.keep_books()
+                if self._here.inventory.vm(self.uid):
+                    self._cloned_at = None  # it has appeared; should it go, it is gone
                 step = lifecycle.next_step(self.facts())
+                if not isinstance(step, lifecycle.Lose):
+                    self._here.losses.over(self.uid)
                 if isinstance(step, lifecycle.Forget):
                     return
                 until = await self._attempt(step)
@@ -144,6 +148,7 @@ class PodWorker:
 
     async def close(self) -> None:
         """End the connection to the guest; the VM stays as it is."""
+        self._here.losses.over(self.uid)
         await self._disconnect()
         self._references.close()
         self._announcement.close()
@@ -192,6 +197,8 @@ class PodWorker:
                 self._refused_clone(vm, why)
                 await self._destroy(vm)
             case lifecycle.Lose(why, vm):
+                if (missing := self._missing()) is not None:
+                    return missing
                 await self._lose(why, vm)
             case lifecycle.Finish(finished, why):
                 await self._finish(finished, why)
@@ -282,6 +289,17 @@ class PodWorker:
         self._log.warning("pod refused", reason=error.reason, error=str(error))
         self._here.events.warning(self.pod, error.reason, str(error))
         await self._patch_status(pod_status.refused(self.pod, error, self._here.clock.now()))
+
+    def _missing(self) -> float | None:
+        """Until when a VM that is not shown any more is waited for; None: not at all."""
+        here = self._here
+        if here.inventory.vm(self.uid) is not None:
+            return None
+        until = here.losses.missing(self.uid, len(here.inventory.uids()))
+        if until is not None and here.losses.braked:
+            metrics.BRAKES.labels(node=here.node).inc()
+            self._log.error("brake: suspiciously many vms are gone at once: the pod is not failed yet")
+        return until
 
     async def _lose(self, why: str, vm: PodVM | None) -> None:
         assert self.pod is not None

@@ -1,6 +1,7 @@
 """The Node lives as long as somebody looks after its Pods, and no longer; it is never ended by us."""
 
 import asyncio
+from datetime import timedelta
 
 from provider import node
 from provider.capacity import Resources
@@ -23,6 +24,13 @@ async def test_a_status_that_cannot_be_written_does_not_hold_up_the_heartbeat(he
     await asyncio.sleep(60)
     heartbeat.kube.failing = {"status"}
     await asyncio.sleep(200)
+    assert heartbeat.longest_gap() <= node.RENEW_SECONDS + SHORT
+
+
+async def test_a_wall_clock_that_jumps_leaves_no_gap(heartbeat: Heartbeat) -> None:
+    for hours in (0, 1, -1):
+        heartbeat.clock.skew = timedelta(hours=hours)
+        await asyncio.sleep(60)
     assert heartbeat.longest_gap() <= node.RENEW_SECONDS + SHORT
 
 

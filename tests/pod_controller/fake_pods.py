@@ -29,6 +29,7 @@ class FakePods:
         self.before_removal: Callable[[KubeObject], None] = lambda pod: None
         self.before_end: Callable[[KubeObject], None] = lambda pod: None  # the provider says itself that it has ended
         self.broken_promises: list[str] = []
+        self.down = False
         self._done = done
         self.errors: dict[str, list[errors.KubeError]] = {}
         self._version = 10
@@ -124,6 +125,8 @@ class FakePods:
     def _begin(self, call: str, what: str) -> None:
         if call not in ("get_pod", "list_pods"):
             self._done.append((call, what))
+        if self.down:
+            raise errors.KubeUnavailable("no route to the API server")
         if self.errors.get(call):
             raise self.errors[call].pop(0)
 

@@ -50,6 +50,7 @@ class FakeVSphere:
         self.requests: list[CloneRequest] = []
         self.broken_promises: list[str] = []
         self.listener: Listener | None = None
+        self.down = False
         self._done = done
         self._names: set[str] = set()
         self._count = 0
@@ -88,6 +89,11 @@ class FakeVSphere:
         """Somebody changes a VM: us, or others behind our back."""
         self.vms[moref] = replace(self.vms[moref], **fields)  # type: ignore[arg-type]
         self._tell_later(moref)
+
+    def tell(self, event: InventoryEvent) -> None:
+        """What the watch says, whether it is so or not."""
+        if self.listener:
+            self.listener(event)
 
     def vanish(self, moref: str) -> None:
         vm = self.vms.pop(moref)
@@ -160,6 +166,8 @@ class FakeVSphere:
 
     def _begin(self, call: str, what: str) -> None:
         self._done.append((call, what))
+        if self.down:
+            raise errors.VCenterUnreachable("no route to vCenter")
         if self.behaviour.next_errors.get(call):
             raise self.behaviour.next_errors[call].pop(0)
 

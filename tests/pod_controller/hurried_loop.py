@@ -34,10 +34,13 @@ class _Selector(selectors.DefaultSelector):
 
 
 class LoopClock:
-    """`clock.Clock`: the running loop's time."""
+    """`clock.Clock`: the running loop's time, and a wall clock that a test may set wrong."""
+
+    def __init__(self) -> None:
+        self.skew = timedelta()
 
     def now(self) -> datetime:
-        return BEGAN + timedelta(seconds=self.monotonic())
+        return BEGAN + timedelta(seconds=self.monotonic()) + self.skew
 
     def monotonic(self) -> float:
         return asyncio.get_running_loop().time()

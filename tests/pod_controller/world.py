@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from provider.addresses import AddressBook, parse_ranges
 from provider.admission import Admission
+from provider.brake import Losses
 from provider.capacity import Resources
 from provider.collector import Collector
 from provider.guest.credentials import ClientCredentials
@@ -58,6 +59,7 @@ class World:
             parents=self.parents,
             standby=self.standby,
             admission=Admission(lambda _: self.offered),
+            losses=Losses(self.clock),
             vsphere=cast("Any", self.vsphere),
             pods=self.pods,
             objects=cast("Any", NoObjects()),
@@ -93,6 +95,17 @@ class World:
         if self.vsphere.listener:
             self.controller.hurry()
 
+    def cut_off(self) -> None:
+        """The process does not reach the API server any more; users do."""
+        self.pods.down, self.pods.watch = True, None
+
+    def reach_again(self) -> None:
+        """The watch starts over with a list."""
+        self.pods.down, self.pods.watch = False, self.controller
+        self.controller.pods_relisted()
+        for pod in list(self.pods.stored.values()):
+            self.controller.pod_seen(pod)
+
     # Time.
 
     async def until(self, condition: Callable[[], object], within: float = 60.0) -> None:
@@ -120,6 +133,10 @@ class World:
 
     def count(self, call: str, what: str = "") -> int:
         return len([each for each in self.done if each[0] == call and what in (each[1], "")])
+
+    def touched(self) -> list[tuple[str, str]]:
+        """What was asked of vSphere."""
+        return [each for each in self.done if each[0] in ("clone", "bind", "pin", "power_off", "destroy")]
 
     def forget_done(self) -> None:
         self.done.clear()
