@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import structlog
 
-from provider import addresses, errors, guest_setup, vcenter_access
+from provider import addresses, cancellation, errors, guest_setup, vcenter_access
 from provider.addresses import AddressPool
 from provider.api.conditions import ConditionType
 from provider.api.vch import VirtualContainerHostSpec
@@ -183,6 +183,7 @@ class NodeEngine:
                 for what, loop in loops.items():
                     group.create_task(loop, name=f"{what} of {name}")
         except* errors.ProviderError as group_error:
+            cancellation.heed()
             raise first(group_error) from group_error
         finally:
             unsubscribe()
