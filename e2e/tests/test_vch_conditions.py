@@ -21,7 +21,7 @@ from e2e.tests.virtual_machines import VirtualMachines
 
 MENDED = 30
 START = 90
-TENANT, PASSWORD = "tenant", "a password"  # noqa: S105 - a login that exists only here
+TENANT, PASSWORD = "tenant", "a password"
 TEMPLATE = "/DC0/vm/template-native"
 ROLE = {
     "VirtualMachine.Config.AdvancedConfig",
