@@ -212,10 +212,17 @@ class StandbyController:
             await work
             self._backoffs.pop(what, None)
         except errors.ProviderError as error:
-            delay = self._backoffs[what].failed(error, self._clock.monotonic())
-            self._log.warning(
-                "standby clone failed", of=str(what), reason=error.reason, error=str(error), retry_in=round(delay, 1)
-            )
+            self._failed(what, error)
+        except Exception:
+            self._log.exception("step of a standby clone failed", of=str(what))
+            self._failed(what, errors.TaskFailed("a defect of the operator's, see its log"))
+
+    def _failed(self, what: str | Demand, error: errors.ProviderError) -> None:
+        delay = self._backoffs[what].failed(error, self._clock.monotonic())
+        metrics.STEP_FAILURES.labels(step="standby", reason=error.reason).inc()
+        self._log.warning(
+            "standby clone failed", of=str(what), reason=error.reason, error=str(error), retry_in=round(delay, 1)
+        )
 
     async def _clone(self, demand: Demand) -> None:
         parent = self._ports.place(demand)

@@ -6,7 +6,7 @@ from provider import errors
 from provider.parent_slots import Demand
 from provider.podvm import PodVM, PowerState
 from provider.standby_controller import Standby, wanted
-from tests.builders import make_parent_vm, make_vm_class
+from tests.builders import make_identity, make_parent_vm, make_vm, make_vm_class
 from tests.standby_controller.reserve import SMALL, Reserve
 
 
@@ -178,6 +178,32 @@ async def test_what_fails_is_tried_again_at_growing_distances(reserve: Reserve) 
     await reserve.until(lambda: len(reserve.vsphere.vms) == 1, within=600)
     assert reserve.clock.monotonic() > 1030.0
     assert reserve.count("destroy") == 6
+
+
+async def test_a_defect_is_tried_again_at_growing_distances_too(not_started: Reserve) -> None:
+    not_started.vsphere.fail("clone", *[RuntimeError("a defect")] * 100)
+    not_started.start()
+    await not_started.until(lambda: not_started.clock.monotonic() > 1600.0, within=700)
+    assert not_started.count("clone") < 30
+    not_started.vsphere.behaviour.next_errors.clear()
+    not_started.controller.hurry()
+    await not_started.ready(2)
+
+
+async def test_standby_clones_of_others_are_never_touched(not_started: Reserve) -> None:
+    for number, owner in enumerate(({"vch": "another"}, {"cluster": "another"})):
+        nobody = make_identity(namespace="", name="", uid="", **owner)
+        moref = f"vm-9{number}"
+        not_started.vsphere.vms[moref] = make_vm(moref, identity=nobody, power_state=PowerState.OFF)
+    foreign = dict(not_started.vsphere.vms)
+    not_started.start()
+    await not_started.ready(2)
+    not_started.wants = []
+    not_started.controller.wake()
+    await not_started.until(lambda: not_started.vsphere.vms == foreign)
+    await not_started.until(lambda: not_started.clock.monotonic() > 2000.0, within=2000)
+    assert not_started.vsphere.vms == foreign
+    assert not {what for _, what in not_started.done} & set(foreign)
 
 
 async def test_addresses_are_free_again_when_cloning_fails(not_started: Reserve) -> None:
