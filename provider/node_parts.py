@@ -26,7 +26,7 @@ from provider.kube.parents import ParentObjects
 from provider.kube.writes import PodWrites
 from provider.node_view import NodeView
 from provider.parent_controller import ImageMirror, ParentController, ParentInventory, ParentMirror, Placing, Wants
-from provider.parent_controller.controller import Owner
+from provider.parent_controller.steps import Owner
 from provider.parent_slots import Demand, Slot
 from provider.parentvm import ParentKey, Placement
 from provider.plan import Offer

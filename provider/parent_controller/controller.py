@@ -1,45 +1,30 @@
 """Keeps the parents of one virtual node: looks at all slots after each change, and takes the steps side by side.
 
-Decisions are `parent_lifecycle`'s. Here are only the ways to vSphere, the limit on how many are made at once, and the
-memory that a decision needs: what is under way, what has failed and until when it is left alone.
+Decisions are `parent_lifecycle`'s, the ways to vSphere the neighbour `steps`'s. Here are only the limit on how many are
+made at once, and the memory that a decision needs: what is under way, what has failed and until when it is left alone.
 """
 
 import asyncio
-import base64
 import contextlib
-import os
 import random
-import secrets
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import structlog
 
-from provider import errors, guestinfo, metrics, parent_lifecycle, parent_message
+from provider import errors, metrics, parent_lifecycle
 from provider.backoff import Backoff
 from provider.clock import Clock
 from provider.parent_controller.inventory import ParentInventory
+from provider.parent_controller.steps import Addresses, Owner, ParentSteps
 from provider.parent_lifecycle import Decision, Make, PowerOn, Retire, SlotFacts
 from provider.parent_slots import Demand, Slot
-from provider.parentvm import MakeParent, ParentAppeared, ParentKey, ParentMarks, ParentVM
+from provider.parentvm import ParentKey, ParentVM
 from provider.podvm import InventoryEvent, PowerState, VSphere
 
-APPEARS_WITHIN = 60.0
-"""Seconds from the end of a parent's task to its VM in the inventory watch."""
 DEMAND_LASTS = 600.0
 """Seconds for which a parent is wanted after the last Pod that asked for it, where parents are made on demand."""
-_NAME_LIMIT = 79  # vSphere: names have fewer than 80 characters
-
-
-class Addresses(Protocol):
-    """Addresses for parents while they are prepared; the pod VMs' pool."""
-
-    def lend(self, holder: str) -> Mapping[str, Any]:
-        """The agent's `network` member. Raises AddressesExhausted."""
-
-    def give_back(self, holder: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +34,6 @@ class Wants:
     slots: Callable[[Collection[str], Collection[Demand]], Mapping[ParentKey, Slot]]
     at_once: int
     timeout: float = 1800.0
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """Whose parents they are."""
-
-    cluster: str
-    vch: str
-    node: str
 
 
 class ParentController:
@@ -79,16 +55,14 @@ class ParentController:
         self._looked = False
         self._owner = owner
         self._inventory = inventory
-        self._vsphere = vsphere
+        self._steps = ParentSteps(owner, inventory, vsphere, addresses, clock)
         self._wants = wants
-        self._addresses = addresses
         self._clock = clock
         self._on_change = on_change
         self._changed = asyncio.Event()
         self._tasks: dict[ParentKey | str, asyncio.Task[None]] = {}  # by slot (being made) or moref
         self._backoffs: defaultdict[ParentKey | str, Backoff] = defaultdict(Backoff)  # of slots; morefs: to retire it
         self._failures: dict[ParentKey, errors.ProviderError] = {}
-        self._appearing: dict[str, asyncio.Event] = {}
         self._lent: Counter[str] = Counter()  # morefs that are being cloned
         self._demands: dict[Demand, float] = {}
         self._log = structlog.get_logger(node=owner.node)
@@ -97,9 +71,7 @@ class ParentController:
 
     def inventory_changed(self, event: InventoryEvent) -> None:
         """vSphere shows something new, which `inventory` has taken in."""
-        seen = event.vm if isinstance(event, ParentAppeared) and event.vm.power_state is PowerState.ON else None
-        if seen is not None and (appearing := self._appearing.get(seen.moref)):
-            appearing.set()
+        self._steps.inventory_changed(event)
         self.wake()
 
     def wake(self) -> None:
@@ -273,75 +245,18 @@ class ParentController:
         try:
             match step:
                 case Make(slot, base):
-                    await self._make(slot, base)
+                    with self.lend(base) if base else contextlib.nullcontext():
+                        await self._steps.make(slot, base)
                 case PowerOn(vm):
-                    self._log.info("parent powered on", vm=vm.name)
-                    await self._vsphere.power_on(vm.moref)
-                    await self._appears(vm.moref)
+                    await self._steps.power_on(vm)
                 case Retire(vm, why):
-                    await self._retire(vm, why)
+                    await self._steps.retire(vm, why)
+                    self._backoffs.pop(vm.moref, None)
         except errors.ProviderError as error:
             self._failed(key, doing, error, step)
         except Exception:
             self._log.exception("step of a parent failed", step=doing, key=str(key))
             self._failed(key, doing, errors.TaskFailed("a defect of the operator's, see its log"), step)
-
-    async def _make(self, slot: Slot, base: ParentVM | None) -> None:
-        parent_id = secrets.token_hex(16)
-        try:
-            await self._make_told(slot, base, parent_id)
-        finally:
-            self._addresses.give_back(parent_id)  # the VM says itself which one it has
-
-    async def _make_told(self, slot: Slot, base: ParentVM | None, parent_id: str) -> None:
-        owner, setup = self._owner, slot.image.setup
-        network = self._addresses.lend(parent_id) if parent_message.needs_network(setup) else None
-        now = self._clock.now().timestamp()
-        told = parent_message.message(
-            parent_id=parent_id,
-            node=owner.node,
-            now=now,
-            seed=base64.b64encode(os.urandom(64)).decode(),
-            setup=setup,
-            network=network,
-        )
-        marks = ParentMarks(owner.cluster, owner.vch, parent_id, slot.key, slot.digest, now)
-        address = str(network["address"]).partition("/")[0] if network else ""
-        request = MakeParent(
-            name=self._name(slot, parent_id),
-            source=base.moref if base else slot.image.source,
-            host=slot.key.host,
-            cpus=slot.vm_class.cpus,
-            memory_mib=slot.vm_class.memory_mib,
-            extra_config=guestinfo.encode_parent(marks, told, address),
-            fork=base is not None,
-        )
-        self._log.info("making parent", vm=request.name, fork_of=base.name if base else None)
-        with self.lend(base) if base else contextlib.nullcontext():
-            moref = await self._vsphere.make_parent(request)
-        if base is None:
-            await self._vsphere.power_on(moref)
-        await self._appears(moref)
-
-    async def _appears(self, moref: str) -> None:
-        """Only what the watch shows is there for `decide`, and on; else the next step would be taken at once."""
-        if any(vm.moref == moref and vm.power_state is PowerState.ON for vm in self._inventory.parents):
-            return
-        appeared = self._appearing[moref] = asyncio.Event()
-        try:
-            async with asyncio.timeout(APPEARS_WITHIN):
-                await appeared.wait()
-        except TimeoutError:
-            raise errors.TaskFailed(f"the parent {moref} did not appear in the VCH's folder, switched on") from None
-        finally:
-            del self._appearing[moref]
-
-    async def _retire(self, vm: ParentVM, why: str) -> None:
-        self._log.info("retiring parent", vm=vm.name, moref=vm.moref, why=why)
-        await self._vsphere.power_off(vm.moref)
-        await self._vsphere.destroy(vm.moref)
-        self._inventory.destroyed(vm.moref)
-        self._backoffs.pop(vm.moref, None)
 
     def _failed(
         self, key: ParentKey, doing: str, error: errors.ProviderError, step: parent_lifecycle.Step | None = None
@@ -354,10 +269,3 @@ class ParentController:
             "step failed", step=doing, key=str(key), reason=error.reason, error=str(error), retry_in=round(delay, 1)
         )
         metrics.STEP_FAILURES.labels(step=doing, reason=error.reason).inc()
-
-    def _name(self, slot: Slot, parent_id: str) -> str:
-        """Names are for people, marks say what it is; the digits make it unique."""
-        host = self._inventory.hosts.get(slot.key.host)
-        words = [self._owner.node, "parent", slot.key.image, slot.key.vm_class, host.name if host else slot.key.host]
-        text = "-".join(words).replace("/", "-").replace("\\", "-").replace("%", "-")
-        return f"{text[: _NAME_LIMIT - 9]}-{parent_id[:8]}"

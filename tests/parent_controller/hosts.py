@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from provider import errors, guestinfo
 from provider.parent_controller import ParentController, ParentInventory, Wants
-from provider.parent_controller.controller import Owner
+from provider.parent_controller.steps import Owner
 from provider.parent_slots import Demand, Image, Slot, wanted
 from provider.parentvm import (
     HostChanged,
