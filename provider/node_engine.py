@@ -45,6 +45,7 @@ class NodeEngine:
         spec: VirtualContainerHostSpec,
         guests: ControllersGuests,
         change_status: StatusChange,
+        before: Counts,
     ) -> None:
         self._process = process
         self._vch = vch
@@ -52,6 +53,7 @@ class NodeEngine:
         self._spec = spec
         self._guests = guests
         self._change_status = change_status
+        self._before = before  # of the connection before this one; what only ever grows goes on from there
         self._inventory = Inventory(process.cluster, vch["metadata"]["uid"])
         self._parts: NodeParts | None = None
         self._changed = asyncio.Event()
@@ -235,8 +237,8 @@ class NodeEngine:
             allocatable=allocatable,
             pods=len(self._inventory.vms()),
             standby_ready=standby.ready_count(),
-            standby_hits=standby.hits,
-            standby_misses=standby.misses,
+            standby_hits=self._before.standby_hits + standby.hits,
+            standby_misses=self._before.standby_misses + standby.misses,
             guest=parts.view.guest_facts(),
         )
 
