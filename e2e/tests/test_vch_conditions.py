@@ -189,8 +189,7 @@ def _untouched(vch: OwnVCH, kube: Kube, vms: VirtualMachines) -> Iterator[KubeOb
         assert ready(state), f"it was not Ready: {state['status']}"
         if state["metadata"]["labels"].get("mark"):
             break
-    kube.delete("pod", "untouched")
-    kube.gone("pod", "untouched", timeout=60)
+    kube.delete("pod", "untouched", "--force", "--grace-period=0")
 
 
 @pytest.mark.usefixtures("untouched")
@@ -198,7 +197,7 @@ def test_a_password_is_rotated_while_pods_run(vch: OwnVCH, vcenter: VCenterContr
     vcenter.logins(**{TENANT: PASSWORD})
     vch.log_in(TENANT, PASSWORD)
     vch.apply(template={"images": ["conditions"], "classes": ["conditions"]}, limits={"pods": 17})
-    assert TENANT in vch.until("CredentialsValid", "True", "LoggedIn")
+    vch.until("CredentialsValid", "True", "LoggedIn", says=TENANT)
     vch.ready()
     vcenter.logins(**{TENANT: "another one"})
     vcenter.end_sessions(TENANT)
