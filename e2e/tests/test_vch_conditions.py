@@ -152,6 +152,7 @@ def test_a_missing_privilege_is_named_with_what_it_is_missing_on(
         vch.folder: sorted(ROLE),
         "/DC0/host/DC0_C0/Resources": ["Resource.AssignVMToPool"],
         TEMPLATE: ["VirtualMachine.Provisioning.DeployTemplate"],
+        "/DC0/datastore": ["Datastore.AllocateSpace"],
     }
     less = {path: [each for each in privileges if each != lacking] for path, privileges in role.items()}
     vcenter.logins(**{TENANT: PASSWORD})
