@@ -81,7 +81,11 @@ class ImageController:
         for name in self.used():
             if name in self._failures:
                 raise self._failures[name]
-            if name in known and name not in made:
+            if name not in known:
+                # All are named, whether their templates are known or not.
+                text = f"PodVMImage {name!r} does not exist; there are: {', '.join(sorted(known)) or 'none'}"
+                raise errors.InvalidSpec("spec.template.images", text)
+            if name not in made:
                 raise errors.ImagePending(f"PodVMImage {name!r}: its template is being looked for")
         return made
 

@@ -184,6 +184,7 @@ class NodeEngine:
             async with asyncio.TaskGroup() as group:
                 for what, loop in loops.items():
                     group.create_task(loop, name=f"{what} of {name}")
+                await cancellation.forever()
         except* errors.ProviderError as group_error:
             cancellation.heed()
             raise first(group_error) from group_error

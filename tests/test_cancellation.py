@@ -38,3 +38,14 @@ async def test_a_cancellation_is_heeded_although_a_task_fails_at_the_same_moment
 
 async def test_nothing_is_raised_in_a_task_that_goes_on() -> None:
     cancellation.heed()
+
+
+async def test_a_failure_of_a_groups_task_is_no_cancellation() -> None:
+    now = asyncio.Event()
+    now.set()
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_fails(now))
+            await cancellation.forever()
+    except* OSError:
+        cancellation.heed()

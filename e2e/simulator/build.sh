@@ -45,6 +45,7 @@ if [ ! -d "$copy" ]; then
 	# Methods that _overlay has its own of keep their old body under the name upstream...
 	ours() { printf 's/^func (\\([a-z]*\\) \\*%s) %s(/func (\\1 *%s) upstream%s(/' "$1" "$2" "$1" "$2"; }
 	patch task.go "$(ours Task Run)"
+	patch authorization_manager.go "$(ours AuthorizationManager HasPrivilegeOnEntities)"
 	patch virtual_machine.go \
 		"$(ours VirtualMachine PowerOnVMTask)" "$(ours VirtualMachine PowerOffVMTask)" \
 		"$(ours VirtualMachine ResetVMTask)" "$(ours VirtualMachine SuspendVMTask)" \

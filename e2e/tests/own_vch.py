@@ -61,12 +61,16 @@ class OwnVCH:
     def log_in(self, username: str, password: str) -> None:
         self.kube.within(NAMESPACE).apply(make_secret(self.secret, username=username, password=password))
 
-    def until(self, condition: str, status: str, reason: str, *, timeout: float = 30) -> str:
-        """The message of a condition, as soon as it is so."""
+    def until(self, condition: str, status: str, reason: str, *, says: str = "", timeout: float = 30) -> str:
+        """The message of a condition, as soon as it is so and has these words."""
 
         def so(vch: KubeObject) -> bool:
             found = vch.get("status", {}).get("conditions", ())
-            return any((each["type"], each["status"], each["reason"]) == (condition, status, reason) for each in found)
+            return any(
+                (each["type"], each["status"], each["reason"]) == (condition, status, reason)
+                and says in each["message"]
+                for each in found
+            )
 
         what = f"{condition}={status} ({reason})"
         vch = self.kube.until("virtualcontainerhost", self.name, so, timeout=timeout, what=what)

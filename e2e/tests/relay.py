@@ -21,10 +21,15 @@ def relayed(port: int, to: int) -> Iterator[None]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         server.close()
-        for task in (tasks := asyncio.all_tasks(loop)):
-            task.cancel()
-        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        loop.run_until_complete(_cancel_others())
         loop.close()
+
+
+async def _cancel_others() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, to: int) -> None:

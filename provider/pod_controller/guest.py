@@ -94,6 +94,7 @@ class Guest:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._link.run())
                 group.create_task(self._keep_fed(before_feeding))
+                await cancellation.forever()
         except* GuestRefused as refusals:
             cancellation.heed()
             structlog.get_logger(pod=_key(self.vm), uid=self.vm.identity.uid, vm=self.vm.name).warning(

@@ -112,6 +112,14 @@ func (p *Privileges) check(ctx *simulator.Context, method *simulator.Method) (mo
 	return nil, nil
 }
 
+// has answers HasPrivilegeOnEntities.
+func (p *Privileges) has(ctx *simulator.Context, on types.ManagedObjectReference, privilege string) bool {
+	p.mutex.Lock()
+	given, enforced := p.roles[ctx.Session.UserName]
+	p.mutex.Unlock()
+	return !enforced || p.granted(given, on, privilege)
+}
+
 // granted looks at an object, and all that it is in.
 func (p *Privileges) granted(given role, on types.ManagedObjectReference, privilege string) bool {
 	for {

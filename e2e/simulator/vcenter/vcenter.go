@@ -102,6 +102,7 @@ func Start(config Config) (*VCenter, error) {
 	}
 	service.Context.Map.SessionManager().ValidLogin = vcenter.Logins.valid
 	service.Context.Map.Handler = vcenter.Privileges.check
+	simulator.Granted = vcenter.Privileges.has
 	vcenter.server = &http.Server{
 		Handler:           vcenter.Faults.front(handler),
 		TLSConfig:         secured,
