@@ -112,6 +112,6 @@ def test_what_is_served_shares_no_layer_with_what_guests_have(tmp_path: Path, mo
         return {layer["digest"] for layer in manifest["layers"]}
 
     had = {digest for image in archive.IMAGES for digest in layers(image)}
-    served = [layers(image) for image in archive.SERVED]
-    assert not had & set.union(*served), "or a pull would have nothing to fetch"
-    assert layers(archive.APP) == served[0], "the same bytes each time"
+    served = {digest for image in archive.SERVED for digest in layers(image)}
+    assert not had & served, "or a pull would have nothing to fetch"
+    assert layers(archive.APP) <= served, "the same bytes each time"
