@@ -97,18 +97,24 @@ class StandbyController:
         return sum(1 for seen in self._free() if self._ready(seen.vm))
 
     def take(self, plan: PodPlan) -> PodVM | None:
-        """A standby clone for a Pod, which nobody else gets; None if there is none. Counts hits and misses."""
+        """A standby clone for a Pod, which nobody else gets; None if there is none."""
         demand = Demand(plan.image, plan.vm_class.name, plan.shares)
-        if not any(each.demand == demand and each.count for each in self._wants()):
-            return None
         for seen in self._free():
             if self._ready(seen.vm) and _demand(seen.vm) == demand and self._current(seen.vm):
                 self._taken.add(seen.vm.moref)
-                self._count(hit=True)
                 self.wake()
                 return seen.vm
-        self._count(hit=False)
         return None
+
+    def bound(self) -> None:
+        """What was taken has its Pod now."""
+        self._count(hit=True)
+
+    def cloned(self, plan: PodPlan) -> None:
+        """A VM had to be cloned for a Pod. A miss, if there should have been a standby clone."""
+        demand = Demand(plan.image, plan.vm_class.name, plan.shares)
+        if any(each.demand == demand and each.count for each in self._wants()):
+            self._count(hit=False)
 
     def give_back(self, vm: PodVM) -> None:
         """Binding it failed. Should it be bound all the same, `changeVersion` keeps the next one off it."""

@@ -32,9 +32,12 @@ async def make_vm(here: Surroundings, identity: PodIdentity, wanted: PodPlan) ->
     """Raises NoParentReady, AddressesExhausted, BindingUnknown, other VSphereErrors."""
     standby = here.standby.take(wanted)
     if standby is not None and await _bind(here, identity, wanted, standby):
+        here.standby.bound()
         vm = f"{standby.name} ({standby.moref})"
         return Made("VirtualMachineBound", vm, f"Bound standby VM {vm}")
-    return await _clone(here, identity, wanted)
+    made = await _clone(here, identity, wanted)
+    here.standby.cloned(wanted)
+    return made
 
 
 async def _bind(here: Surroundings, identity: PodIdentity, wanted: PodPlan, vm: PodVM) -> bool:

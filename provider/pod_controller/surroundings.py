@@ -81,6 +81,10 @@ class StandbyClones(Protocol):
 
     def give_back(self, vm: PodVM) -> None: ...
 
+    def bound(self) -> None: ...
+
+    def cloned(self, plan: PodPlan) -> None: ...
+
 
 LinkFactory = Callable[[PodVM, RelayHandler, Callable[[LinkState], None]], Link]
 

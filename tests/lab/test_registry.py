@@ -99,3 +99,19 @@ def test_a_file_that_is_no_image_is_named(tmp_path: Path, capsys: pytest.Capture
     with pytest.raises(SystemExit):
         registry.main(["--listen", "nowhere", str(place)])
     assert "HOST:PORT" in capsys.readouterr().err
+
+
+def test_what_is_served_shares_no_layer_with_what_guests_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "_applets", lambda _: ["sh"])
+    program = tmp_path / "busybox"
+    program.write_bytes(b"a program")
+
+    def layers(image: archive.Image) -> set[str]:
+        content = registry.load([archive.write(image, tmp_path, program)])
+        manifest = json.loads(next(content.blobs[digest] for digest in content.media_types))
+        return {layer["digest"] for layer in manifest["layers"]}
+
+    had = {digest for image in archive.IMAGES for digest in layers(image)}
+    served = {digest for image in archive.SERVED for digest in layers(image)}
+    assert not had & served, "or a pull would have nothing to fetch"
+    assert layers(archive.APP) <= served, "the same bytes each time"

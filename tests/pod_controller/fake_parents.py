@@ -53,9 +53,18 @@ class FakeStandby:
 
     def __init__(self) -> None:
         self.there: list[PodVM] = []
+        self.returned: list[PodVM] = []
+        self.counted: list[str] = []
 
     def take(self, plan: PodPlan) -> PodVM | None:
         return self.there.pop(0) if self.there else None
 
     def give_back(self, vm: PodVM) -> None:
         """Not to be had again: each is tried once."""
+        self.returned.append(vm)
+
+    def bound(self) -> None:
+        self.counted.append("hit")
+
+    def cloned(self, plan: PodPlan) -> None:
+        self.counted.append("miss")

@@ -106,6 +106,7 @@ class Reserve:
             seed=b"",
         )
         await self.vsphere.bind(vm.moref, vm.change_version, guestinfo.encode_bind(facts))
+        self.controller.bound()
 
     def count(self, call: str) -> int:
         return sum(1 for done, _ in self.done if done == call)
