@@ -76,7 +76,6 @@ def test_the_grace_of_the_delete_counts_and_not_the_one_of_the_spec(
     deaf = make_container(script="trap '' TERM; while true; do sleep 1; done")
     kube.apply(make_pod("deaf", node, deaf, terminationGracePeriodSeconds=600))
     uid = uid_of(kube.until("pod", "deaf", running, timeout=START))
-    kube.delete("pod", "deaf", "--grace-period=300")
     kube.delete("pod", "deaf", "--grace-period=3")
     kube.gone("pod", "deaf", timeout=45, uid=uid)
     vms.gone(uid, timeout=15)
