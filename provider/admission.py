@@ -54,9 +54,9 @@ class Admission:
         return self.open and self._available(self) is not None
 
     def admit(self, uid: str, wanted: Resources, overhead: Resources = _NOTHING) -> bool:
-        """Take a Pod on; false if it has to wait until Pods that are leaving are gone. Raises OutOfResource. Idempotent.
+        """Take a Pod on; false if it has to wait until Pods that are leaving are gone. Idempotent.
 
-        `overhead` is the VM's that `wanted` does not have in it.
+        Raises OutOfResource. `overhead` is the VM's that `wanted` does not have in it.
         """
         if uid in self._admitted or uid in self._ended:
             return True

@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from provider.api.conditions import ConditionStatus
+from provider.api.conditions import ConditionStatus, ImageConditionType
 from provider.errors import ProviderError
 from provider.node import timestamp
 from provider.parent_slots import Slot
 from provider.parentvm import GuestFacts, ParentPhase, ParentVM
 
 KubeObject = dict[str, Any]
-
-_READY = "Ready"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ def image_status(facts: ImageFacts, now: datetime) -> KubeObject:
         "observedGeneration": facts.generation,
         "conditions": [
             {
-                "type": _READY,
+                "type": ImageConditionType.READY.value,
                 "status": ready[0].value,
                 "reason": ready[1],
                 "message": ready[2],
@@ -91,4 +89,4 @@ def merged(old: KubeObject | None, new: KubeObject) -> KubeObject:
 
 
 def _ready(status: KubeObject) -> KubeObject:
-    return next((each for each in status.get("conditions") or () if each["type"] == _READY), {})
+    return next((each for each in status.get("conditions") or () if each["type"] == ImageConditionType.READY), {})

@@ -15,11 +15,11 @@ Marks on the VM say how far its life has come, and survive us:
 (`Replace`). From then on the Pod's containers may have run: a VM that is lost is never replaced under the same UID,
 the Pod fails (`Lose`), and its owner makes a new one.
 
-A VM whose host vCenter has lost (`connected` is false) is shown as it was last, and nothing can be done to it.
-vSphere HA may start it on another host, the host may come back, and an admin may only have disconnected it: so it is
-waited for as long as its guest answers, and a settled time longer. Then the Pod fails, whatever has run: a second VM
-of its UID may never be made, since the first one may run on where nobody sees it. The VM is destroyed as soon as its
-host is back, and a Pod of the same name (a StatefulSet's) waits for that.
+A VM whose host vCenter has lost (`connected` is false) is shown as it was last, and nothing can be done to it. vSphere
+HA may start it on another host, the host may come back, and an admin may only have disconnected it: so it is waited for
+as long as its guest answers, and a settled time longer. Then the Pod fails, whatever has run: a second VM of its UID
+may never be made, since the first one may run on where nobody sees it. The VM is destroyed as soon as its host is back,
+and a Pod of the same name (a StatefulSet's) waits for that.
 
 Absence means something only while `synced` is true; a stale inventory never leads to a clone or to a destroy. Each
 operation on a VM is idempotent, so a step may be repeated at will; `Clone` alone is not, and is therefore only taken
@@ -52,8 +52,8 @@ OFF_SETTLES = 10.0
 """Seconds that a VM may be seen off: vSphere HA restarts it, and a clone that another process asked for is switched on
 last."""
 LOST_HOST_SETTLES = 60.0
-"""Seconds without a sign of a VM's host or guest. vSphere HA takes about 20 s to find a host dead, and starts its VMs
-then."""
+"""Seconds without a sign of a VM's host or guest. vSphere HA needs about 20 s to find a host dead, then starts its
+VMs."""
 APPEARS_WITHIN = 30.0
 """Seconds from the end of a clone's task to its VM in the inventory watch."""
 UNREACHABLE_AFTER_GRACE = 30.0

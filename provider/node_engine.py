@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import structlog
 
-from provider import addresses, errors, guest_setup, vcenter_access
+from provider import addresses, cancellation, errors, guest_setup, vcenter_access
 from provider.addresses import AddressPool
 from provider.api.conditions import ConditionType
 from provider.api.vch import VirtualContainerHostSpec
@@ -45,6 +45,7 @@ class NodeEngine:
         spec: VirtualContainerHostSpec,
         guests: ControllersGuests,
         change_status: StatusChange,
+        before: Counts,
     ) -> None:
         self._process = process
         self._vch = vch
@@ -52,6 +53,7 @@ class NodeEngine:
         self._spec = spec
         self._guests = guests
         self._change_status = change_status
+        self._before = before  # of the connection before this one; what only ever grows goes on from there
         self._inventory = Inventory(process.cluster, vch["metadata"]["uid"])
         self._parts: NodeParts | None = None
         self._changed = asyncio.Event()
@@ -183,6 +185,7 @@ class NodeEngine:
                 for what, loop in loops.items():
                     group.create_task(loop, name=f"{what} of {name}")
         except* errors.ProviderError as group_error:
+            cancellation.heed()
             raise first(group_error) from group_error
         finally:
             unsubscribe()
@@ -234,8 +237,8 @@ class NodeEngine:
             allocatable=allocatable,
             pods=len(self._inventory.vms()),
             standby_ready=standby.ready_count(),
-            standby_hits=standby.hits,
-            standby_misses=standby.misses,
+            standby_hits=self._before.standby_hits + standby.hits,
+            standby_misses=self._before.standby_misses + standby.misses,
             guest=parts.view.guest_facts(),
         )
 

@@ -6,15 +6,17 @@ right again.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from provider.api.conditions import ConditionStatus, ParentConditionType
 from provider.api.fields import GROUP, VERSION
+from provider.api.parent import KIND
 from provider.node import timestamp
 from provider.ownership import reference
 from provider.parent_slots import Slot
 from provider.parentvm import Host, ParentPhase, ParentVM
-from provider.podvm import PowerState
 
 KubeObject = dict[str, Any]
 
@@ -30,7 +32,7 @@ def parent_object(
     metadata = vch["metadata"]
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
-        "kind": "ParentVM",
+        "kind": KIND,
         "metadata": {
             "name": object_name(metadata["name"], vm),
             "labels": {VCH_LABEL: metadata["name"]},
@@ -61,47 +63,68 @@ def object_name(vch: str, vm: ParentVM) -> str:
 
 def conditions(vm: ParentVM, slot: Slot | None, host: Host | None, now: datetime) -> list[KubeObject]:
     """Provisioned, Prepared, Frozen and Ready, which is all of them and that it is what the VCH wants."""
-    report = vm.report
-    prepared = report is not None and report.phase is ParentPhase.WARM
-    steps: Sequence[tuple[str, bool, str, str]] = (
-        ("Provisioned", True, "VirtualMachineExists", f"{vm.name} ({vm.moref})"),
-        (
-            "Prepared",
-            prepared or vm.frozen,
-            "Warm" if prepared or vm.frozen else report.phase.value if report else "Booting",
-            (report.message if report else "") or ("" if prepared or vm.frozen else "its agent has not reported yet"),
-        ),
-        (
-            "Frozen",
-            vm.frozen,
-            "AtFreezePoint" if vm.frozen else "NotFrozen",
-            "" if vm.frozen else f"it is {vm.power_state.value} and not at its freeze point",
-        ),
-    )
-    missing = next((f"{kind}: {message}" for kind, true, _, message in steps if not true), "")
-    ready, reason, message = True, "CanBeCloned", ""
+    reached = [_provisioned(vm), _prepared(vm), _frozen(vm)]
+    return [_object(each, now) for each in (*reached, _ready(vm, slot, host, reached, now))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Condition:
+    type: ParentConditionType
+    true: bool
+    reason: str
+    message: str = ""
+
+
+def _provisioned(vm: ParentVM) -> _Condition:
+    return _Condition(ParentConditionType.PROVISIONED, True, "VirtualMachineExists", f"{vm.name} ({vm.moref})")
+
+
+def _prepared(vm: ParentVM) -> _Condition:
+    kind, report = ParentConditionType.PREPARED, vm.report
+    if vm.frozen or (report is not None and report.phase is ParentPhase.WARM):
+        return _Condition(kind, True, "Warm", report.message if report else "")
+    if report is None:
+        return _Condition(kind, False, "Booting", "its agent has not reported yet")
+    return _Condition(kind, False, report.phase.value, report.message)
+
+
+def _frozen(vm: ParentVM) -> _Condition:
+    kind = ParentConditionType.FROZEN
+    if vm.frozen:
+        return _Condition(kind, True, "AtFreezePoint")
+    return _Condition(kind, False, "NotFrozen", f"it is {vm.power_state.value} and not at its freeze point")
+
+
+def _ready(
+    vm: ParentVM, slot: Slot | None, host: Host | None, reached: Sequence[_Condition], now: datetime
+) -> _Condition:
+    def no(reason: str, message: str) -> _Condition:
+        return _Condition(ParentConditionType.READY, False, reason, message)
+
+    missing = next((each for each in reached if not each.true), None)
     if slot is None:
-        ready, reason, message = False, "NotWanted", "the VCH does not want it any more"
-    elif missing or vm.power_state is not PowerState.ON:
-        ready, reason, message = False, "NotPrepared", missing
-    elif host is None or not host.usable:
-        ready, reason, message = False, "HostNotUsable", "its host is not connected, or in maintenance"
-    elif vm.host != vm.marks.key.host:
-        ready, reason, message = False, "Moved", "it is on another host than it was made on"
-    elif vm.marks.digest != slot.digest:
-        ready, reason, message = False, "Outdated", "its class, its image or the VCH's settings have changed"
-    elif slot.too_old(vm.marks, now.timestamp()):
-        ready, reason, message = False, "Outdated", f"it is older than spec.parents.maxAgeSeconds ({slot.max_age:.0f})"
-    return [
-        {
-            "type": kind,
-            "status": "True" if true else "False",
-            "reason": why,
-            "message": text,
-            "lastTransitionTime": timestamp(now),
-        }
-        for kind, true, why, text in (*steps, ("Ready", ready, reason, message))
-    ]
+        return no("NotWanted", "the VCH does not want it any more")
+    if missing is not None:
+        return no("NotPrepared", f"{missing.type.value}: {missing.message}")
+    if host is None or not host.usable:
+        return no("HostNotUsable", "its host is not connected, or in maintenance")
+    if vm.host != vm.marks.key.host:
+        return no("Moved", "it is on another host than it was made on")
+    if vm.marks.digest != slot.digest:
+        return no("Outdated", "its class, its image or the VCH's settings have changed")
+    if slot.too_old(vm.marks, now.timestamp()):
+        return no("Outdated", f"it is older than spec.parents.maxAgeSeconds ({slot.max_age:.0f})")
+    return _Condition(ParentConditionType.READY, True, "CanBeCloned")
+
+
+def _object(condition: _Condition, now: datetime) -> KubeObject:
+    return {
+        "type": condition.type.value,
+        "status": (ConditionStatus.TRUE if condition.true else ConditionStatus.FALSE).value,
+        "reason": condition.reason,
+        "message": condition.message,
+        "lastTransitionTime": timestamp(now),
+    }
 
 
 def merged(old: KubeObject | None, new: KubeObject) -> KubeObject:

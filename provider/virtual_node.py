@@ -158,7 +158,9 @@ class VirtualNode:
         backoff = Backoff()
         clock = self._process.clock
         while True:
-            engine = NodeEngine(self._process, self._vch, self._spec, self._guests, self._status_seen)
+            engine = NodeEngine(
+                self._process, self._vch, self._spec, self._guests, self._status_seen, self._status.counts
+            )
             self._engine = engine
             if self._retiring:
                 engine.retire()

@@ -14,7 +14,7 @@ PARENTS_WITHIN = 600  # seconds; a guest boots for minutes where there is no KVM
 
 
 @contextlib.contextmanager
-def offered(kube: Kube, vch: str, things: list[KubeObject], **spec: KubeObject) -> Iterator[None]:
+def offered(kube: Kube, vch: str, things: list[KubeObject], **spec: KubeObject | str) -> Iterator[None]:
     """PodVMImages and PodVMClasses are there, and the VCH's spec has these parts besides its own."""
     host = kube.get("virtualcontainerhost", vch)
     assert host is not None
@@ -22,7 +22,7 @@ def offered(kube: Kube, vch: str, things: list[KubeObject], **spec: KubeObject) 
     if things:
         kube.apply(*things)
     try:
-        change(kube, vch, **{name: {**(before[name] or {}), **part} for name, part in spec.items()})
+        change(kube, vch, **{name: _over(before[name], part) for name, part in spec.items()})
         yield
     finally:
         change(kube, vch, **before)
@@ -34,7 +34,11 @@ def offered(kube: Kube, vch: str, things: list[KubeObject], **spec: KubeObject) 
                 kube.gone("parentvm", parent["metadata"]["name"], timeout=120)
 
 
-def change(kube: Kube, vch: str, **spec: KubeObject | None) -> None:
+def _over(old: KubeObject | None, part: KubeObject | str) -> KubeObject | str:
+    return part if isinstance(part, str) else {**(old or {}), **part}
+
+
+def change(kube: Kube, vch: str, **spec: KubeObject | str | None) -> None:
     """Parts of the VCH's spec, each whole; None: no longer there."""
     operations = [
         {

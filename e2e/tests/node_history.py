@@ -13,7 +13,13 @@ from typing import Any
 
 from e2e.tests.kube import Kube, KubeObject
 
-_SUFFIX = {"": 1, "m": Decimal("0.001"), "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+_SUFFIX = {
+    "": Decimal(1),
+    "m": Decimal("0.001"),
+    "Ki": Decimal(2**10),
+    "Mi": Decimal(2**20),
+    "Gi": Decimal(2**30),
+}
 
 
 @contextlib.contextmanager
@@ -36,11 +42,11 @@ def recorded(kube: Kube, node: str, folder: Path) -> Iterator[list[KubeObject]]:
 def overcommitted(events: list[KubeObject], node: str) -> list[str]:
     """The instants at which the Pods that were bound to the Node and had not ended asked for more than it offered.
 
-    An instant at which the Node offers less, or a Pod ends, is no decision of the scheduler's: only bindings are judged.
+    That the Node offers less, or a Pod ends, is no decision of the scheduler's: only bindings are judged.
     """
     pods: dict[str, KubeObject] = {}
     offered: dict[str, str] = {}
-    found = []
+    found: list[str] = []
     for event in events:
         thing = event["object"]
         if thing["kind"] == "Node":

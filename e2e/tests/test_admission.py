@@ -139,8 +139,8 @@ def test_200_pods_for_8_places(vch: OwnVCH, kube: Kube, vms: VirtualMachines, tm
         assert ready(pod), "Pods that run are not judged again"
         assert container_status(pod)["restartCount"] == 0
     (beyond,) = kube.apply(*some_pods("beyond", 1, vch, cpu="10m", memory="16Mi", nodeName=vch.name))
-    refused = kube.until("pod", "beyond-0", lambda pod: pod["status"].get("phase") == "Failed", timeout=30)
-    assert refused["status"]["reason"] == "OutOfpods"
+    late = kube.until("pod", "beyond-0", lambda pod: pod["status"].get("phase") == "Failed", timeout=30)
+    assert late["status"]["reason"] == "OutOfpods"
     assert vms.of(beyond["metadata"]["uid"]) == []
 
 

@@ -5,6 +5,7 @@ not by looking now and then.
 """
 
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -29,6 +30,9 @@ HAND_OVER = 10
 START = 90
 ROUNDS = 7
 """Four times the holder is killed, three times it is paused and resumed."""
+LONG_PAUSE = 5
+PAUSED = 60
+"""One of the pauses lasts as many seconds."""
 ORPHANED = 100
 """Seconds until a VM is gone whose Pod went just before its operator did: two passes of the collector."""
 
@@ -116,7 +120,11 @@ def _disturb(running: Replicas, vchs: tuple[str, str], number: int, disturbed: l
         running.start(place)
     else:
         running.pause(place)
+        paused = time.monotonic()
         running.until_held_by({other}, vchs, timeout=TAKEOVER + 5)
+        if number == LONG_PAUSE:
+            # Its connections, tokens and time-outs are long over when it wakes up; it still must not write.
+            time.sleep(max(0.0, PAUSED - (time.monotonic() - paused)))
         running.resume(place)
 
 

@@ -106,6 +106,7 @@ def test_a_pods_life_costs_few_calls_and_writes(
     figures.note("  besides, answered waits of the property collector", f"{sum(waits.values())}")
     figures.note("API server writes for one Pod's life, ours", f"{sum(writes.values())} {dict(writes)}")
     assert calls["InstantClone_Task"] == 1
+    assert sum(calls.values()) <= 4
 
 
 def writes_in(audit_log: Path, namespace: str) -> Counter[str]:

@@ -8,11 +8,12 @@ import json
 import time
 import urllib.request
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from e2e.tests.kube import NeverHappened
 
 VM = dict[str, Any]
+T = TypeVar("T")
 
 
 class VirtualMachines:
@@ -29,6 +30,10 @@ class VirtualMachines:
         """The VMs of a Pod: their names end with the beginning of its UID."""
         return [vm for vm in self.all() if vm["name"].endswith(uid.replace("-", "")[:10])]
 
+    def named(self, name: str) -> VM:
+        (found,) = [vm for vm in self.all() if vm["name"] == name]
+        return found
+
     def calls(self) -> dict[str, int]:
         counted: dict[str, int] = self._ask("GET", "/calls")
         return counted
@@ -44,18 +49,25 @@ class VirtualMachines:
 
     def until(self, uid: str, predicate: Callable[[list[VM]], bool], *, timeout: float, what: str) -> list[VM]:
         """The VMs of a Pod, as soon as the predicate holds for them."""
-        deadline = time.monotonic() + timeout
-        while not predicate(found := self.of(uid)):
-            if time.monotonic() > deadline:
-                raise NeverHappened(f"VMs of Pod {uid}: not within {timeout} s: {what}; there are {found}")
-            time.sleep(0.05)
-        return found
+        return _until(lambda: self.of(uid), predicate, timeout=timeout, what=f"VMs of Pod {uid}: {what}")
+
+    def until_named(self, name: str, predicate: Callable[[VM], bool], *, timeout: float, what: str) -> VM:
+        return _until(lambda: self.named(name), predicate, timeout=timeout, what=f"VM {name}: {what}")
 
     def gone(self, uid: str, *, timeout: float) -> None:
         self.until(uid, lambda vms: not vms, timeout=timeout, what="no VM left")
 
     def _ask(self, method: str, path: str, body: Any = None) -> Any:
         return ask(self.control, method, path, body)
+
+
+def _until(look: Callable[[], T], predicate: Callable[[T], bool], *, timeout: float, what: str) -> T:
+    deadline = time.monotonic() + timeout
+    while not predicate(found := look()):
+        if time.monotonic() > deadline:
+            raise NeverHappened(f"not within {timeout} s: {what}; there is {found}")
+        time.sleep(0.05)
+    return found
 
 
 def ask(control: str, method: str, path: str, body: Any = None) -> Any:

@@ -74,10 +74,13 @@ class SetSysctl:
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """The network card up, with an address."""
+    """The network card up, with an address, unless all these images are there: then nothing is pulled, and the address
+    may be another machine's by now.
+    """
 
     at: str
     network: Network
+    images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +158,7 @@ def _pulls(setup: Setup) -> Iterator[Step]:
     if not setup.preload_images:
         return
     if setup.network is not None:
-        yield Connect("setup.network", setup.network)
+        yield Connect("setup.network", setup.network, setup.preload_images)
     for image in setup.preload_images:
         yield Pull(f"setup.preloadImages {image}", image, setup.proxy.environment())
     if setup.network is not None:

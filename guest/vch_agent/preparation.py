@@ -96,7 +96,7 @@ async def prepare(system: System, lib: Path, record: Record, steps: Iterable[Ste
         for step in steps:
             log.info("%s", step.at)
             if isinstance(step, plan.Connect):
-                connected = True
+                connected = True  # or about to be
             if isinstance(step, plan.Boot):
                 record = await _boot(system, lib, record, step, say)
                 continue
@@ -149,7 +149,8 @@ async def _do(system: System, step: Step) -> None:
         case plan.SetSysctl():
             system.set_sysctl(step.name, step.value)
         case plan.Connect():
-            await system.connect(step.network)
+            if not await system.holds(step.images):
+                await system.connect(step.network)
         case plan.Pull():
             await system.pull(step.image, step.environment)
         case plan.Disconnect():

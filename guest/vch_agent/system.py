@@ -5,7 +5,7 @@ Each method may be called again and changes nothing then. What is done, and in w
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from . import files, guestinfo, health, images, kernel, nic, process, trust
@@ -95,6 +95,11 @@ class System:
         """The image in containerd, for the kubelet to use. Raises ProgramFailed."""
         await self._containerd()  # at a boot it starts when we do
         await images.pull(self._settings, image, environment)
+
+    async def holds(self, names: Collection[str]) -> bool:
+        """Whether all these images are there. Raises ProgramFailed."""
+        await self._containerd()
+        return set(names) <= {name for image in await self.images() for name in image.names}
 
     async def images(self) -> list[Image]:
         """Those that the kubelet sees. Raises ProgramFailed."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from provider import cancellation
 from provider.errors import GuestError, GuestRefused, GuestUnreachable
 from provider.feed import KubeObject
 from provider.guest import frames
@@ -112,6 +113,7 @@ class GuestLink:
                 group.create_task(connection.ping())
                 await self._receive(connection, group)
         except* GuestError as group_error:
+            cancellation.heed()
             raise _first(group_error) from group_error
         finally:
             writer.transport.abort()

@@ -83,9 +83,6 @@ class Placing:
         slot = self._controller.slots.get(found.marks.key) if found else None
         return found is not None and slot is not None and slot.fits(found.marks, self._clock.now().timestamp())
 
-    def parent_of(self, vm: PodVM) -> ParentVM | None:
-        return self._parents.by_id(vm.origin.parent_id) if vm.origin else None
-
     def size(self, vm: PodVM) -> PodVMClass | None:
         """Usable size of a VM; None if its class is not there any more."""
         vm_class = self._classes().get(vm.origin.vm_class) if vm.origin else None

@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from provider import feed
+from provider import cancellation, feed
 from provider.errors import GuestRefused
 from provider.guest.link import LinkState
 from provider.kube.objects import ObjectRef, Subscription
@@ -95,6 +95,7 @@ class Guest:
                 group.create_task(self._link.run())
                 group.create_task(self._keep_fed(before_feeding))
         except* GuestRefused as refusals:
+            cancellation.heed()
             structlog.get_logger(pod=_key(self.vm), uid=self.vm.identity.uid, vm=self.vm.name).warning(
                 "guest refuses to serve", error=str(refusals.exceptions[0])
             )

@@ -22,7 +22,7 @@ from provider.pod_controller.announcement import Announcement
 from provider.pod_controller.guest import Guest, References
 from provider.pod_controller.making import make_vm
 from provider.pod_controller.surroundings import Surroundings
-from provider.podvm import PodIdentity, PodVM, PodVMClass
+from provider.podvm import PodIdentity, PodVM, PodVMClass, PowerState
 from provider.relay import RelayReply, RelayRequest
 
 KubeObject = dict[str, Any]
@@ -339,7 +339,8 @@ class PodWorker:
 
     async def _destroy(self, vm: PodVM) -> None:
         await self._disconnect()
-        await self._here.vsphere.power_off(vm.moref)
+        if vm.power_state is not PowerState.OFF:  # it is, if the guest has ended in peace
+            await self._here.vsphere.power_off(vm.moref)
         await self._here.vsphere.destroy(vm.moref)
         self._here.inventory.destroyed(vm.moref)
         self._here.release(self.uid)

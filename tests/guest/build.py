@@ -135,6 +135,7 @@ class Recorder:
         self.failing: dict[str, Exception] = {}
         self.files: dict[str, str] = {}
         self.booted_with = command_line
+        self.held: set[str] = set()
 
     def _do(self, what: str) -> None:
         self.done.append(what)
@@ -168,6 +169,9 @@ class Recorder:
 
     async def connect(self, network: Any) -> None:
         self._do(f"connect {network.address}")
+
+    async def holds(self, names: Any) -> bool:
+        return set(names) <= self.held
 
     def loopback(self) -> None:
         pass

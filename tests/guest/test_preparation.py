@@ -53,6 +53,16 @@ async def test_the_steps_come_in_the_order_in_which_each_finds_what_it_needs(tmp
     ]
 
 
+async def test_a_machine_that_has_all_images_stays_without_a_network(tmp_path: Path) -> None:
+    recorder = Recorder("panic=5 quiet")
+    recorder.held = {"docker.io/library/busybox:latest", "reg:5000/app:1"}
+    await _prepare(recorder, tmp_path, ALL)
+    assert not any(done.startswith("connect") for done in recorder.done), "its address may be another's by now"
+    recorder.held.pop()
+    await _prepare(recorder, tmp_path, ALL)
+    assert "connect 10.77.0.20/24" in recorder.done
+
+
 async def test_a_second_time_restarts_nothing(tmp_path: Path) -> None:
     recorder = Recorder("panic=5 quiet")
     for _ in range(2):

@@ -63,13 +63,12 @@ class SkewedClock(LoopClock):
     """A wall clock that is wrong, and a monotonic one that began at another time."""
 
     def __init__(self, skew: float) -> None:
-        self._skew = skew
-
-    def now(self) -> datetime:
-        return super().now() + timedelta(seconds=self._skew)
+        super().__init__()
+        self._began = skew
+        self.skew = timedelta(seconds=skew)
 
     def monotonic(self) -> float:
-        return super().monotonic() + self._skew
+        return super().monotonic() + self._began
 
 
 class FakeFleet:
