@@ -36,11 +36,17 @@ class AddressPool:
     def __len__(self) -> int:
         return sum(len(each) for each in self.ranges)
 
-    def lowest_free(self, used: Collection[str]) -> str:
-        """The first address that is not in use. Raises AddressesExhausted."""
+    def next_free(self, used: Collection[str], after: str = "") -> str:
+        """The first address after that one, and round again, that is not in use. Raises AddressesExhausted."""
         taken = {int(ipaddress.IPv4Address(address)) for address in used if address}
-        for each in self.ranges:
-            for number in range(int(each.first), int(each.last) + 1):
+        numbers = [range(int(each.first), int(each.last) + 1) for each in self.ranges]
+        there = next((i for i, each in enumerate(numbers) if after and int(Address(after)) in each), None)
+        if there is not None:
+            last = int(Address(after)) + 1
+            at = numbers[there]
+            numbers = [range(last, at.stop), *numbers[there + 1 :], *numbers[:there], range(at.start, last)]
+        for each in numbers:
+            for number in each:
                 if number not in taken:
                     return str(Address(number))
         raise errors.AddressesExhausted(
@@ -55,6 +61,7 @@ class AddressBook:
         self._pool = pool
         self._used = used
         self._reserved: dict[str, str] = {}
+        self._last = ""
 
     def __len__(self) -> int:
         return len(self._pool)
@@ -62,7 +69,10 @@ class AddressBook:
     def reserve(self, holder: str) -> str:
         """The holder's address, the same until it is released. Raises AddressesExhausted."""
         if holder not in self._reserved:
-            self._reserved[holder] = self._pool.lowest_free({*self._used(), *self._reserved.values()})
+            # Never the one that was free last: neighbours remember the card of the VM before for half a minute, and
+            # Linux ignores announcements within a second of another.
+            self._last = self._pool.next_free({*self._used(), *self._reserved.values()}, self._last)
+            self._reserved[holder] = self._last
         return self._reserved[holder]
 
     def release(self, holder: str) -> None:

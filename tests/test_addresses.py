@@ -2,21 +2,21 @@
 
 import pytest
 
-from provider.addresses import parse_ranges
+from provider.addresses import AddressBook, parse_ranges
 from provider.errors import AddressesExhausted
 
 
-def test_the_lowest_free_address_is_taken_and_the_next_range_after_the_first() -> None:
+def test_the_next_free_address_is_taken_and_the_next_range_after_the_first() -> None:
     pool = parse_ranges(["10.0.0.10-10.0.0.11", "10.0.1.5"])
     assert len(pool) == 3
-    assert pool.lowest_free(set()) == "10.0.0.10"
-    assert pool.lowest_free({"10.0.0.10"}) == "10.0.0.11"
-    assert pool.lowest_free({"10.0.0.10", "10.0.0.11"}) == "10.0.1.5"
+    assert pool.next_free(set()) == "10.0.0.10"
+    assert pool.next_free({"10.0.0.10"}) == "10.0.0.11"
+    assert pool.next_free({"10.0.0.10", "10.0.0.11"}) == "10.0.1.5"
 
 
 def test_an_empty_pool_says_what_to_do() -> None:
     with pytest.raises(AddressesExhausted, match=r"spec\.network\.ranges"):
-        parse_ranges(["10.0.0.1"]).lowest_free({"10.0.0.1"})
+        parse_ranges(["10.0.0.1"]).next_free({"10.0.0.1"})
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,14 @@ def test_an_empty_pool_says_what_to_do() -> None:
 def test_ranges_that_make_no_sense_are_named(ranges: list[str], reserved: tuple[str, ...], word: str) -> None:
     with pytest.raises(ValueError, match=word):
         parse_ranges(ranges, reserved)
+
+
+def test_an_address_that_was_given_back_is_not_given_out_at_once() -> None:
+    book = AddressBook(parse_ranges(["10.0.0.5-10.0.0.7", "10.0.1.1"]), set)
+    given = []
+    for number in range(6):
+        given.append(book.reserve(f"uid-{number}"))
+        book.release(f"uid-{number}")
+    assert given == ["10.0.0.5", "10.0.0.6", "10.0.0.7", "10.0.1.1", "10.0.0.5", "10.0.0.6"]
+    book.reserve("held")
+    assert {book.reserve(f"more-{number}") for number in range(3)} == {"10.0.1.1", "10.0.0.5", "10.0.0.6"}
