@@ -205,7 +205,7 @@ def test_a_password_is_rotated_while_pods_run(vch: OwnVCH, vcenter: VCenterContr
     vch.ready()
     vcenter.logins(**{TENANT: "another one"})
     vcenter.end_sessions(TENANT)
-    vch.until("CredentialsValid", "False", "InvalidLogin")
+    vch.until("CredentialsValid", "False", "InvalidLogin", timeout=60)  # a wait that hangs ends after half a minute
     vch.log_in(TENANT, "another one")
     vch.ready(timeout=MENDED)
 
