@@ -41,8 +41,8 @@ class Admission:
 
     @property
     def ended(self) -> Resources:
-        """By Pods that have ended and still have a VM."""
-        return self._held
+        """By Pods that have ended, still have a VM, and are to keep it: not by those that are leaving."""
+        return self._held.less(self._leaving_held())
 
     @property
     def overhead(self) -> Resources:
@@ -63,23 +63,25 @@ class Admission:
         available = self._available(self)
         assert available is not None
         try:
-            capacity.admit(wanted, (self._used,), available)
+            capacity.admit(wanted, (self._used,), available.less(self._leaving_held()))
         except OutOfResource:
-            held = sum((self._ended[uid] for uid in self._leaving if uid in self._ended), _NOTHING)
             spent = sum((self._overheads[uid] for uid in self._leaving), _NOTHING)
             stay = sum((self._admitted[uid] for uid in self._leaving if uid in self._admitted), _NOTHING)
             if not self._leaving:
                 raise
-            capacity.admit(wanted, (self._used.less(stay),), available + held + spent)
+            capacity.admit(wanted, (self._used.less(stay),), available + spent)
             self._waiting.add(uid)
             return False
         self.keep(uid, wanted, overhead)
         return True
 
     def leave(self, uid: str) -> None:
-        """A Pod's object is gone; its VM may not be yet."""
+        """A Pod's object is gone, or is as good as gone; its VM may not be yet."""
         if uid in self._admitted or uid in self._ended:
             self._leaving.add(uid)
+
+    def _leaving_held(self) -> Resources:
+        return sum((self._ended[uid] for uid in self._leaving if uid in self._ended), _NOTHING)
 
     def waiting(self) -> set[str]:
         """Those that may be judged again now; each is told of once."""

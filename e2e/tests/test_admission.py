@@ -84,7 +84,7 @@ def test_200_pods_for_8_places(vch: OwnVCH, kube: Kube, vms: VirtualMachines, tm
     refusals: Counter[str] = Counter()
     for prefix, count, fit, cpu, memory, reason, used in (
         ("cores", 20, 2, "1500m", "16Mi", "OutOfcpu", f"used: 3000, capacity: {CPU * 1000}"),
-        ("bytes", 15, 5, "10m", "380Mi", "OutOfmemory", "used: "),
+        ("bytes", 15, 6, "10m", "250Mi", "OutOfmemory", "used: "),
         ("places", 15, PODS, "10m", "16Mi", "OutOfpods", f"requested: 1, used: {PODS}, capacity: {PODS}"),
     ):
         clones = vms.calls().get("InstantClone_Task", 0)
@@ -108,7 +108,7 @@ def test_200_pods_for_8_places(vch: OwnVCH, kube: Kube, vms: VirtualMachines, tm
         waiting = [
             *some_pods("small", 50, vch, cpu="10m", memory="16Mi"),
             *some_pods("cpu", 50, vch, cpu="900m", memory="16Mi"),
-            *some_pods("memory", 50, vch, cpu="10m", memory="300Mi"),
+            *some_pods("memory", 50, vch, cpu="10m", memory="240Mi"),
         ]
         kube.apply(*waiting)
         first = until_full(kube, vch, set())

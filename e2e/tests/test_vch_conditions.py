@@ -144,10 +144,13 @@ def test_a_password_that_is_wrong_is_mended_in_the_secret(vch: OwnVCH, vcenter: 
     vch.ready(timeout=MENDED)
 
 
-@pytest.mark.parametrize("lacking", ["VirtualMachine.Provisioning.Clone", "Resource.AssignVMToPool"])
+@pytest.mark.parametrize(
+    ("lacking", "pods"), [("VirtualMachine.Provisioning.Clone", 18), ("Resource.AssignVMToPool", 16)]
+)
 def test_a_missing_privilege_is_named_with_what_it_is_missing_on(
-    vch: OwnVCH, kube: Kube, vcenter: VCenterControl, lacking: str
+    vch: OwnVCH, kube: Kube, vcenter: VCenterControl, lacking: str, pods: int
 ) -> None:
+    """An edit of the VCH begins it anew: privileges are looked at then."""
     role = {
         vch.folder: sorted(ROLE),
         "/DC0/host/DC0_C0/Resources": ["Resource.AssignVMToPool"],
@@ -158,7 +161,7 @@ def test_a_missing_privilege_is_named_with_what_it_is_missing_on(
     vcenter.logins(**{TENANT: PASSWORD})
     vcenter.privileges(TENANT, less)
     vch.log_in(TENANT, PASSWORD)
-    vch.apply(template={"images": ["conditions"], "classes": ["conditions"]}, limits={"pods": 18})
+    vch.apply(template={"images": ["conditions"], "classes": ["conditions"]}, limits={"pods": pods})
     message = vch.until("PlacementResolved", "False", "NoPermission")
     assert lacking in message
     assert ("Resources" if "Pool" in lacking else "conditions") in message
@@ -202,7 +205,7 @@ def test_a_password_is_rotated_while_pods_run(vch: OwnVCH, vcenter: VCenterContr
     vch.ready()
     vcenter.logins(**{TENANT: "another one"})
     vcenter.end_sessions(TENANT)
-    vch.until("CredentialsValid", "False", "InvalidLogin")
+    vch.until("CredentialsValid", "False", "InvalidLogin", timeout=60)  # a wait that hangs ends after half a minute
     vch.log_in(TENANT, "another one")
     vch.ready(timeout=MENDED)
 
@@ -242,7 +245,7 @@ def test_a_node_that_an_admin_deletes_is_made_anew(vch: OwnVCH, kube: Kube) -> N
         return bool(node["metadata"]["uid"] != before["metadata"]["uid"] and ready(node))
 
     after = kube.until("node", vch.name, so, timeout=40, what="a new Node that is Ready")
-    assert after["spec"]["taints"] == before["spec"]["taints"]
+    assert all(taint in after["spec"]["taints"] for taint in before["spec"]["taints"])
     assert after["status"]["allocatable"]["pods"] == before["status"]["allocatable"]["pods"]
 
 

@@ -125,6 +125,8 @@ class PodWorker:
             self._here.admission.keep(self.uid, _requests(self.pod), beyond)
         if facts.terminal:
             self._here.admission.end(self.uid)
+            if facts.deleted:
+                self._here.admission.leave(self.uid)
 
     # The loop.
 
