@@ -112,6 +112,7 @@ class Facts:
     outage: str = ""  # why the inventory is not synced any more
     cloned_at: float | None = None  # a clone of ours ended well
     deleted_at: float | None = None  # the deletion was first seen
+    grace_shortened: bool = False  # by a second delete
     guest_deletes_at: float | None = None  # the guest has asked for the final delete
     delete_sent_at: float | None = None  # we have sent the final delete
     report_timeout: float = 300.0
@@ -248,7 +249,9 @@ def _deleted(facts: Facts, pod: PodFacts) -> Step:
     if facts.link is Link.REFUSED:
         return Finish(vm, "the guest refuses to serve")
     grace_ends = (facts.deleted_at if facts.deleted_at is not None else facts.now) + pod.grace
-    patience = STUCK_AFTER_GRACE if facts.link is Link.CONNECTED else UNREACHABLE_AFTER_GRACE
+    # A kubelet that is stopping a container already does not stop it sooner (kubernetes/kubernetes#83916).
+    patient = facts.link is Link.CONNECTED and not facts.grace_shortened
+    patience = STUCK_AFTER_GRACE if patient else UNREACHABLE_AFTER_GRACE
     if facts.now >= grace_ends + patience:
         return Finish(vm, f"the guest did not end the Pod within {patience:.0f} s after its grace period")
     return Serve(vm, until=grace_ends + patience)

@@ -216,6 +216,13 @@ def test_a_guest_has_its_grace_and_some_patience_to_end_a_pod(link: Link, patien
     assert isinstance(next_step(replace(facts, now=deadline)), Finish)
 
 
+def test_a_guest_whose_grace_was_shortened_is_given_no_more_patience_than_a_silent_one() -> None:
+    facts = make_facts(pod=DELETED, vm=PINNED, link=Link.CONNECTED, deleted_at=0.0, grace_shortened=True)
+    ends = DELETED.grace + lifecycle.UNREACHABLE_AFTER_GRACE
+    assert next_step(replace(facts, now=ends - 1)) == Serve(PINNED, until=ends)
+    assert isinstance(next_step(replace(facts, now=ends)), Finish)
+
+
 def test_a_guest_that_refuses_is_given_no_grace() -> None:
     assert isinstance(next_step(make_facts(pod=DELETED, vm=PINNED, link=Link.REFUSED)), Finish)
 

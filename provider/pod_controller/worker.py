@@ -54,6 +54,8 @@ class PodWorker:
         self._silent_since = surroundings.clock.monotonic()
         self._cloned_at: float | None = None
         self._deleted_at: float | None = None
+        self._grace = 0.0  # that the first delete gave
+        self._grace_shortened = False
         self._guest_deletes_at: float | None = None
         self._delete_sent_at: float | None = None
 
@@ -64,8 +66,11 @@ class PodWorker:
         if self._gone or not pod_status.newer(self.pod, pod):
             return  # a UID is never used again: what is told of it after its end is old
         self.pod = pod
-        if pod["metadata"].get("deletionTimestamp") and self._deleted_at is None:
-            self._deleted_at = self._here.clock.monotonic()
+        if pod["metadata"].get("deletionTimestamp"):
+            grace = pod_status.pod_facts(pod).grace
+            if self._deleted_at is None:
+                self._deleted_at, self._grace = self._here.clock.monotonic(), grace
+            self._grace_shortened = self._grace_shortened or grace < self._grace
         if (pod.get("status") or {}).get("phase") == "Running":
             self._stages.reached("running")
         self._refresh()
@@ -109,6 +114,7 @@ class PodWorker:
             outage=str(here.inventory.error or ""),
             cloned_at=self._cloned_at,
             deleted_at=self._deleted_at,
+            grace_shortened=self._grace_shortened,
             guest_deletes_at=self._guest_deletes_at,
             delete_sent_at=self._delete_sent_at,
             report_timeout=here.report_timeout,
