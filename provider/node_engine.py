@@ -23,6 +23,7 @@ from provider.parentvm import Placement, WantedPlacement
 from provider.pod_controller import Inventory
 from provider.podvm import Lost, Synced, VSphere
 from provider.process import Process
+from provider.rights import Rights
 from provider.vch_status import Counts, VCHStatus
 from provider.vsphere import vcenter
 from provider.vsphere.vcenter import VCenter
@@ -111,6 +112,7 @@ class NodeEngine:
                 credentials=credentials,
                 common=guest_setup.common(self._spec.registries, bundle, self._spec.proxy),
                 on_change=self._changed.set,
+                on_rights=self._rights_changed,
             )
             self._parts = NodeParts(given, self._inventory)
             if self._ending:
@@ -155,10 +157,7 @@ class NodeEngine:
                 port_group=self._spec.network.port_group,
             )
         )
-        lacking = await vc.missing_privileges()
-        if lacking:
-            on = "; ".join(f"{name}: {', '.join(privileges)}" for name, privileges in lacking.items())
-            raise errors.NoPermission(f"the account lacks privileges on {on}")
+        await Rights(vc, lambda _: None).look()
         now = self._process.clock.now()
         self._change_status(lambda status: status.resolved(placed, now))
         self._placed()
@@ -178,6 +177,7 @@ class NodeEngine:
             "PodVMImages' statuses": parts.image_mirror.run(),
             "standby clones": parts.standby.run(),
             "counts": self._keep_counts(parts),
+            "rights": parts.rights.run(),
             "pod watch": pod_watch.run(name, parts.pods, process.client.configuration, process.keep_signals),
         }
         try:
@@ -212,7 +212,17 @@ class NodeEngine:
                         self._placed()
                         self._changed.set()
 
+    def _rights_changed(self, error: errors.NoPermission | None) -> None:
+        if error is None:
+            self._placed()
+            self._changed.set()
+            return
+        now = self._process.clock.now()
+        self._change_status(lambda status: status.failed(ConditionType.PLACEMENT_RESOLVED, error, now))
+
     def _placed(self) -> None:
+        if self._parts is not None and self._parts.rights.error is not None:
+            return
         self._reached(
             ConditionType.PLACEMENT_RESOLVED, "PlacementResolved", "all names are found and the account has its rights"
         )

@@ -15,7 +15,7 @@ from provider.api.vch import Sharing, VirtualContainerHostSpec
 from provider.brake import Losses
 from provider.capacity import Limits, Resources
 from provider.collector import Collector
-from provider.errors import ProviderError
+from provider.errors import NoPermission, ProviderError
 from provider.guest.credentials import ClientCredentials
 from provider.guest.link import GuestLink, LinkState
 from provider.image_controller import ImageController
@@ -37,6 +37,7 @@ from provider.podvm import Appeared, InventoryEvent, PodIdentity, PodVM, PowerSt
 from provider.process import Process
 from provider.relay import RelayReply, RelayRequest
 from provider.relay_controller import RelayController, failure
+from provider.rights import Rights
 from provider.standby_controller import Standby, StandbyController, StandbyPorts
 from provider.vm_class import VMClass
 
@@ -54,6 +55,7 @@ class Given:
     credentials: ClientCredentials
     common: Mapping[str, Any]  # what all parents are set up with
     on_change: Callable[[], None]  # parents, capacity or images may have changed
+    on_rights: Callable[[NoPermission | None], None]  # what the account lacks
 
 
 class NodeParts:
@@ -69,6 +71,7 @@ class NodeParts:
         self.parents = ParentInventory(process.cluster, self._uid)
         self.addresses = AddressBook(given.pool, lambda: inventory.addresses() | self.parents.addresses())
         self.admission = Admission(lambda admission: self.resources(admission)[1])
+        self.rights = Rights(given.vsphere, self._rights_changed)
         self.images = ImageController(
             given.vsphere, lambda: process.catalog.images, self._used_images, clock, self._images_changed
         )
@@ -124,6 +127,7 @@ class NodeParts:
             link=self._link,
             clock=clock,
             report_timeout=process.report_timeout,
+            rights_in_doubt=self.rights.doubt,
         )
         self.pods = PodController(self.here, process.objects)
         self.collector = Collector(self.name, inventory, self.pods, writes, given.vsphere, clock)
@@ -243,9 +247,17 @@ class NodeParts:
         self.given.on_change()
 
     def _images_changed(self) -> None:
+        self.rights.doubt()  # of the templates that are found now
         self.parent_controller.wake()
         self.image_mirror.changed()
         self.given.on_change()
+
+    def _rights_changed(self, error: NoPermission | None) -> None:
+        self.given.on_rights(error)
+        if error is None:
+            self.parent_controller.hurry()
+            self.standby.hurry()
+            self.pods.hurry()
 
     def _parents_changed(self) -> None:
         decisions = self.parent_controller.decisions.values()

@@ -83,7 +83,8 @@ def plan_pod(pod: KubeObject, offer: Offer) -> PodPlan:
     for path, container in _containers(spec):
         _check_container(path, container)
     _check_resources("spec.resources", spec.get("resources") or {})
-    vm_class = choose_class(pod, effective_size(spec), offer.classes)
+    seen = {each.under(pod_overhead(spec)): each for each in offer.classes}
+    vm_class = seen[choose_class(pod, effective_size(spec), list(seen))]
     return PodPlan(
         uid=metadata["uid"],
         namespace=metadata["namespace"],
@@ -110,8 +111,16 @@ def effective_requests(spec: KubeObject) -> dict[str, int]:
 
 
 def effective_size(spec: KubeObject) -> dict[str, int]:
-    """What the VM must have: as `effective_requests`, but with each container's limit where it has one."""
-    return _effective(spec, ("limits", "requests"))
+    """What the containers must have of a VM: as `effective_requests`, but with each one's limit where it has one, and
+    without the Pod's overhead (`vm_class.VMClass.under`)."""
+    size, overhead = _effective(spec, ("limits", "requests")), pod_overhead(spec)
+    return {name: amount - overhead[name] for name, amount in size.items()}
+
+
+def pod_overhead(spec: KubeObject) -> dict[str, int]:
+    """The overhead that the Pod's RuntimeClass has put on it."""
+    own = spec.get("overhead") or {}
+    return {"cpu": quantity.millis(own.get("cpu", "0")), "memory": quantity.whole(own.get("memory", "0"))}
 
 
 def _effective(spec: KubeObject, kinds: tuple[str, str]) -> dict[str, int]:

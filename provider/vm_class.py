@@ -6,7 +6,7 @@ here they are values. A class may have an image of its own, so the image is chos
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from provider import quantity
@@ -38,7 +38,7 @@ class VMClass:
 
     @property
     def usable(self) -> PodVMClass:
-        """What a Pod can have of it."""
+        """What a Pod's containers can have of it."""
         return PodVMClass(
             cpu_millis=self.cpus * 1000 - self.overhead.cpu_millis,
             memory_bytes=self.memory_mib * 2**20 - self.overhead.memory_bytes,
@@ -46,6 +46,15 @@ class VMClass:
 
     def holds(self, size: Mapping[str, int]) -> bool:
         return size["cpu"] <= self.usable.cpu_millis and size["memory"] <= self.usable.memory_bytes
+
+    def under(self, overhead: Mapping[str, int]) -> "VMClass":
+        """As a Pod with an overhead of its own (its RuntimeClass') sees it: the larger overhead counts, not both."""
+        return replace(
+            self,
+            overhead=PodVMClass(
+                max(self.overhead.cpu_millis, overhead["cpu"]), max(self.overhead.memory_bytes, overhead["memory"])
+            ),
+        )
 
     def __str__(self) -> str:
         usable = self.usable

@@ -5,7 +5,8 @@ from kubernetes.client import V1PodSpec
 
 from provider import plan
 from provider.errors import ExceedsVMClass, UnsupportedPod
-from tests.builders import GIB, UID, make_container, make_offer, make_pod
+from provider.podvm import PodVMClass
+from tests.builders import GIB, UID, make_container, make_offer, make_pod, make_vm_class
 
 MIB = 2**20
 
@@ -207,3 +208,13 @@ def test_every_field_of_a_pod_spec_is_somebodys() -> None:
     listed = [plan.SCHEDULERS, plan.GUESTS, plan.JUDGED_HERE]
     assert sum(map(len, listed)) == len(frozenset.union(*listed)), "a field is in two lists"
     assert known - frozenset.union(*listed) == set()
+
+
+def test_the_overhead_of_a_runtime_class_and_of_the_class_do_not_count_twice() -> None:
+    small = make_vm_class("small", cpus=1, memory_mib=1024, overhead=PodVMClass(0, 192 * MIB))
+    large = make_vm_class("large", cpus=1, memory_mib=4096, overhead=PodVMClass(0, 192 * MIB))
+    fitting = make_pod(containers=[resources(memory="832Mi")], overhead={"memory": "192Mi"})
+    assert plan.plan_pod(fitting, make_offer(small, large)).vm_class == small
+    heavy = make_pod(containers=[resources(memory="832Mi")], overhead={"memory": "256Mi"})
+    assert plan.plan_pod(heavy, make_offer(small, large)).vm_class == large
+    assert plan.effective_requests(fitting["spec"])["memory"] == 1024 * MIB, "the scheduler counts it"

@@ -80,6 +80,12 @@ class ParentController:
         """Something may have changed: the VCH's classes or images, a parent, a host."""
         self._changed.set()
 
+    def hurry(self) -> None:
+        """Something changed that may make what failed succeed."""
+        for backoff in self._backoffs.values():
+            backoff.hurry()
+        self.wake()
+
     # What Pods need.
 
     def ready(self, demand: Demand) -> Sequence[ParentVM]:

@@ -113,6 +113,7 @@ class Surroundings:
     link: LinkFactory
     clock: Clock
     report_timeout: float
+    rights_in_doubt: Callable[[], None]  # vCenter has refused something for lack of a privilege
 
     def clone_facts(
         self, *, identity: PodIdentity, clone_id: str, hostname: str, address: str, origin: CloneOrigin, seed: bytes

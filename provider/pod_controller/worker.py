@@ -379,6 +379,8 @@ class PodWorker:
         doing = type(step).__name__.lower()
         self._log.warning("step failed", step=doing, reason=error.reason, error=str(error), retry_in=round(delay, 1))
         metrics.STEP_FAILURES.labels(step=doing, reason=error.reason).inc()
+        if isinstance(error, errors.NoPermission):
+            self._here.rights_in_doubt()
         if self.pod is None or isinstance(error, errors.KubeError):
             return
         if not isinstance(step, lifecycle.Clone | lifecycle.Hold):

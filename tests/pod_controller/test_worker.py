@@ -437,3 +437,11 @@ async def test_late_news_of_a_pod_that_is_gone_does_not_bring_it_back(world: Wor
     worker.gone()
     worker.see({**late, "metadata": {**late["metadata"], "resourceVersion": "999999"}})
     assert worker.pod is None
+
+
+async def test_a_clone_that_is_not_permitted_puts_the_accounts_rights_in_doubt(world: World) -> None:
+    world.vsphere.fail(
+        "clone", errors.NoPermission("the account lacks the privilege VirtualMachine.Provisioning.Clone")
+    )
+    await world.run_pod()
+    assert world.rights_doubted == 1

@@ -37,6 +37,7 @@ class World:
         self.guests = FakeGuests(self.vsphere)
         self.parents = FakeParents(self.vsphere)
         self.standby = FakeStandby()
+        self.rights_doubted = 0
         self.offered = Resources(64000, 2**40, 1000)
         self.events = Events()
         self.clock = LoopClock()
@@ -69,6 +70,7 @@ class World:
             link=self.guests.link,
             clock=self.clock,
             report_timeout=60.0,
+            rights_in_doubt=self._doubt_rights,
         )
         self.controller = PodController(here, self.pods)
         collector = Collector(NODE, inventory, self.controller, self.pods, cast("Any", self.vsphere), self.clock)
@@ -88,6 +90,9 @@ class World:
     async def restart(self) -> None:
         await self.stop()
         self.start()
+
+    def _doubt_rights(self) -> None:
+        self.rights_doubted += 1
 
     def set_parent(self, parent: ParentVM | None) -> None:
         """The parent froze, thawed or went; the process is told as by `parent_controller`."""
