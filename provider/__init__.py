@@ -7,7 +7,7 @@ How data flows, and in which module to look:
     API server ◀─ relay_controller ◀─ relay (checks) ◀─ guest.link ◀──┴── feed (what the guest is given)
     kubectl logs, exec … ─▶ kubelet.server ─▶ spliced to the guest's own kubelet
 
-    PodVMClass, PodVMImage, VCH ─ catalog ─▶ parent_slots ─▶ parent_lifecycle ─▶ vsphere ─▶ parents ─▶ placement ─▶ clone
+    PodVMClass, PodVMImage, VCH ─ catalog ─▶ parent_slots ─▶ parent_lifecycle ─▶ vsphere ─▶ placement ─▶ clone
 
 The core (`plan`, `vm_class`, `lifecycle`, `parent_slots`, `parent_lifecycle`, `placement`, `capacity`, `feed`,
 `relay`, `node`, `addresses`, `guestinfo` …) is pure: values in, values out. Three narrow seams (`kube`, `vsphere`,
