@@ -53,8 +53,11 @@ HOSTS = {
     ),
 }
 """By the kind of guest: real VMs (`qemu`) are what the demonstration shows, `native` ones are for fast tests. A
-parent that is a real VM takes its memory and boots for a while: one host has one. The
-bridge's addresses from 10.77.0.206 on are for clones that tests make themselves."""
+parent that is a real VM takes its memory and boots for a while: one host has one. The bridge's addresses from
+10.77.0.206 on are for clones and VirtualContainerHosts that tests make themselves."""
+
+SPARE = tuple(f"127.0.0.{number}" for number in range(9, 17))
+"""For the nodes of VirtualContainerHosts that tests make: the kubelet API's certificate is good for these too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ class Operator:
 
     def start(self, cluster: Cluster, replica: str = "operator", **settings: str) -> Process:
         """Starts a replica of the operator if it does not run. It is ready when its VirtualContainerHosts are."""
-        certificate, key = kubelet_serving(self.paths, tuple(host.address for host in HOSTS.values()))
+        certificate, key = kubelet_serving(self.paths, (*(host.address for host in HOSTS.values()), *SPARE))
         usual = {
             "VCH_KUBECONFIG": str(self.paths.kubeconfig),
             "VCH_NAMESPACE": NAMESPACE,
