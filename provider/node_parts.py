@@ -4,6 +4,7 @@
 values: this only says which part asks which.
 """
 
+import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -92,7 +93,7 @@ class NodeParts:
             self._standbys,
             StandbyPorts(
                 self.parent_controller.known,
-                self.placing.place,
+                functools.partial(self.placing.place, current_only=True),
                 self.placing.lend,
                 self.placing.is_current,
                 self.addresses.reserve,

@@ -49,10 +49,13 @@ class Placing:
         """Classes and images for Pods; None while that is not known."""
         return self._offered()
 
-    def place(self, demand: Demand) -> ParentVM:
-        """The parent to clone from. Raises NoParentReady."""
+    def place(self, demand: Demand, *, current_only: bool = False) -> ParentVM:
+        """The parent to clone from, an outdated one as long as there is no other. Raises NoParentReady.
+
+        `current_only`: for clones that stand by, which would be outdated as soon as they are there.
+        """
         self._controller.ask(demand)
-        ready = self._controller.ready(demand)
+        ready = [vm for vm in self._controller.ready(demand) if not current_only or self._fits(vm)]
         now = self._clock.monotonic()
         return placement.choose(
             ready, self._parents.hosts, self._load(), self._avoided, now, self._controller.waits_for(demand)
@@ -80,8 +83,11 @@ class Placing:
     def is_current(self, origin: CloneOrigin) -> bool:
         """The parent that a VM was cloned from is there and is not outdated."""
         found = self._parents.by_id(origin.parent_id)
-        slot = self._controller.slots.get(found.marks.key) if found else None
-        return found is not None and slot is not None and slot.fits(found.marks, self._clock.now().timestamp())
+        return found is not None and self._fits(found)
+
+    def _fits(self, parent: ParentVM) -> bool:
+        slot = self._controller.slots.get(parent.marks.key)
+        return slot is not None and slot.fits(parent.marks, self._clock.now().timestamp())
 
     def size(self, vm: PodVM) -> PodVMClass | None:
         """Usable size of a VM; None if its class is not there any more."""

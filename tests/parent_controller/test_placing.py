@@ -108,3 +108,13 @@ def test_a_clone_is_current_as_long_as_its_parent_is(world: World) -> None:
     assert world.placing.is_current(origin)
     world.controller.slots[ONE.marks.key] = make_slot(ONE.marks.key, digest="another")
     assert not world.placing.is_current(origin)
+
+
+def test_a_standby_clone_is_not_made_of_an_outdated_parent(world: World) -> None:
+    for vm in (ONE, TWO):
+        world.controller.slots[vm.marks.key] = make_slot(vm.marks.key, digest="another")
+    assert world.placing.place(SMALL) in (ONE, TWO), "a Pod does not wait for a better one"
+    with pytest.raises(errors.NoParentReady):
+        world.placing.place(SMALL, current_only=True)
+    world.controller.slots[TWO.marks.key] = make_slot(TWO.marks.key)
+    assert world.placing.place(SMALL, current_only=True) == TWO
