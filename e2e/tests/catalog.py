@@ -30,7 +30,7 @@ def offered(kube: Kube, vch: str, things: list[KubeObject], **spec: KubeObject |
             kube.delete(thing["kind"], thing["metadata"]["name"])
         gone = {thing["metadata"]["name"] for thing in things}
         for parent in parents(kube, vch):
-            if gone & {parent["spec"]["image"], parent["spec"]["class"]}:
+            if gone & {parent["spec"]["image"], parent["spec"]["class"]} or parent["spec"].get("namespace"):
                 kube.gone("parentvm", parent["metadata"]["name"], timeout=120)
 
 

@@ -3,6 +3,7 @@
 Bringing it up and down is `e2e.lab`'s business and `conftest`'s.
 """
 
+import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,13 +52,19 @@ class RunningLab:
         """The virtual node whose pod VMs have this kind of guest."""
         return HOSTS[guest].name
 
-    def parent(self, guest: str) -> str:
-        """The inventory path of a frozen parent VM of this kind of guest."""
-        found = kubectl.run(
-            *(self.laboratory.paths, "get", "parentvms", f"--selector=vch.dev/vch={self.node(guest)}"),
-            "--output=jsonpath={range .items[?(@.status.frozen==true)]}{.status.vmName}{'\\n'}{end}",
-        )
-        return f"{FOLDER}/{self.node(guest)}/{found.split()[0]}"
+    def parent(self, guest: str, *, timeout: float = 120) -> str:
+        """The inventory path of a parent VM of this kind of guest, as soon as one can be cloned."""
+        deadline = time.monotonic() + timeout
+        selector = f"--selector=vch.dev/vch={self.node(guest)}"
+        while True:
+            listed = kubectl.run(self.laboratory.paths, "get", "parentvms", selector, "--output=json")
+            for parent in json.loads(listed)["items"]:
+                conditions = {each["type"]: each["status"] for each in parent["status"]["conditions"]}
+                if conditions.get("Ready") == "True" and not parent["spec"].get("namespace"):
+                    return f"{FOLDER}/{self.node(guest)}/{parent['status']['vmName']}"
+            if time.monotonic() > deadline:
+                raise NeverHappened(f"{self.node(guest)} has no parent that can be cloned after {timeout} s")
+            time.sleep(0.5)
 
     def govc(self, *arguments: str) -> str:
         return self.simulator.govc(*arguments)
