@@ -44,13 +44,12 @@ def _whole(vch: OwnVCH, vcenter: VCenterControl) -> Iterator[None]:
 
 
 def until_all_parents(vch: OwnVCH) -> list[KubeObject]:
-    """Six parents that can be cloned, each on the host that it is for."""
-
-    def so(host: KubeObject) -> bool:
-        return bool(host["status"].get("parents") == {"desired": 6, "ready": 6})
-
-    vch.kube.until("virtualcontainerhost", vch.name, so, timeout=60, what="6 of 6 parents")
-    return vch.parents()
+    """Six parents that can be cloned, each on the host that it is for. The VCH's own count is a few seconds old."""
+    for _ in vch.kube.changes("parentvms", timeout=60):
+        parents = vch.parents()
+        if len(parents) == 6 and all(condition(each, "Ready") == "True" for each in parents):
+            return parents
+    raise NeverHappened(f"{vch.name}: not six parents that can be cloned: {vch.parents()}")
 
 
 def deploy(kube: Kube, name: str, vch: OwnVCH, replicas: int, **spec: object) -> list[KubeObject]:
