@@ -33,17 +33,22 @@ func (vm *VirtualMachine) CloneVMTask(ctx *Context, req *types.CloneVM_Task) soa
 		return vm.upstreamCloneVMTask(ctx, req)
 	}
 	clone := &fullClone{source: vm, req: req, ctx: ctx.Fresh()}
-	clone.task = CreateTask(vm, "cloneVm", func(task *Task) (types.AnyType, types.BaseMethodFault) {
-		var made types.AnyType
-		fault := vm.shared(task, func() (fault types.BaseMethodFault) {
-			made, fault = clone.run()
+	clone.task = vm.cloneTask("cloneVm", clone.run)
+	return &methods.CloneVM_TaskBody{
+		Res: &types.CloneVM_TaskResponse{Returnval: clone.task.runUnlocked(ctx, clone.ctx)},
+	}
+}
+
+// cloneTask is a task that makes a VM of this one, side by side with others
+// that do; it has still to be started.
+func (vm *VirtualMachine) cloneTask(name string, run func() (types.AnyType, types.BaseMethodFault)) *Task {
+	return CreateTask(vm, name, func(task *Task) (made types.AnyType, fault types.BaseMethodFault) {
+		fault = vm.shared(task, func() (fault types.BaseMethodFault) {
+			made, fault = run()
 			return fault
 		})
 		return made, fault
 	})
-	return &methods.CloneVM_TaskBody{
-		Res: &types.CloneVM_TaskResponse{Returnval: clone.task.runUnlocked(ctx, clone.ctx)},
-	}
 }
 
 func (c *fullClone) run() (types.AnyType, types.BaseMethodFault) {

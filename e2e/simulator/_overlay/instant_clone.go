@@ -36,14 +36,7 @@ type instantClone struct {
 // InstantCloneTask implements VirtualMachine.InstantClone_Task.
 func (vm *VirtualMachine) InstantCloneTask(ctx *Context, req *types.InstantClone_Task) soap.HasFault {
 	clone := &instantClone{source: vm, spec: req.Spec, ctx: ctx.Fresh(), modes: CurrentModes()}
-	clone.task = CreateTask(vm, "instantClone", func(task *Task) (types.AnyType, types.BaseMethodFault) {
-		var made types.AnyType
-		fault := vm.shared(task, func() (fault types.BaseMethodFault) {
-			made, fault = clone.run()
-			return fault
-		})
-		return made, fault
-	})
+	clone.task = vm.cloneTask("instantClone", clone.run)
 	return &methods.InstantClone_TaskBody{
 		Res: &types.InstantClone_TaskResponse{Returnval: clone.task.runUnlocked(ctx, clone.ctx)},
 	}
