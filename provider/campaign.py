@@ -21,6 +21,7 @@ from provider.kube import leases
 from provider.kube.client import KubeObject
 from provider.kube.leases import Lease, Wanted
 from provider.tenure import Acquire, Release, Renew, Sight, Situation, StepDown, Terms, Wait
+from provider.waiting import wait_until
 
 _AFTER_FAILURE = 1.0
 _AFTER_DEFECT = 5.0
@@ -121,10 +122,7 @@ class Campaign:
             case Release():
                 await self._release()
             case Wait(until):
-                left = until - self._replica.clock.monotonic()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(max(left, 0)):
-                        await self._news.wait()
+                await wait_until(until, self._news, self._replica.clock)
 
     def _situation(self) -> Situation:
         standing = self._standing()

@@ -17,6 +17,7 @@ from provider.api.image import PodVMImageSpec
 from provider.backoff import Backoff
 from provider.clock import Clock
 from provider.parent_slots import Image, digest, lineage
+from provider.waiting import wait_until
 
 _LONGEST_RETRY = 30.0
 
@@ -103,9 +104,7 @@ class ImageController:
         while True:
             self._changed.clear()
             until = await self._look()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(None if until is None else max(0.0, until - self._clock.monotonic())):
-                    await self._changed.wait()
+            await wait_until(until, self._changed, self._clock)
 
     async def _look(self) -> float | None:
         untils = []

@@ -25,6 +25,7 @@ from provider.plan import PodPlan
 from provider.pod_controller.inventory import Inventory, Seen
 from provider.podvm import CloneOrigin, CloneRequest, GuestPhase, PodIdentity, PodVM, PowerState, VSphere
 from provider.standby_links import StandbyLinks
+from provider.waiting import wait_until
 
 _NAME_LIMIT = 79
 
@@ -127,9 +128,7 @@ class StandbyController:
             while True:
                 self._changed.clear()
                 until = self._look()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(None if until is None else max(0.0, until - self._clock.monotonic())):
-                        await self._changed.wait()
+                await wait_until(until, self._changed, self._clock)
         finally:
             tasks = list(self._tasks)
             for task in tasks:

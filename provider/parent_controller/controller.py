@@ -23,6 +23,7 @@ from provider.parent_lifecycle import Decision, Make, PowerOn, Retire, SlotFacts
 from provider.parent_slots import Demand, Slot
 from provider.parentvm import ParentKey, ParentVM
 from provider.podvm import InventoryEvent, PowerState, VSphere
+from provider.waiting import wait_until
 
 DEMAND_LASTS = 600.0
 """Seconds for which a parent is wanted after the last Pod that asked for it, where parents are made on demand."""
@@ -153,9 +154,7 @@ class ParentController:
                 self._changed.clear()
                 until = self._look()
                 self._on_change()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(None if until is None else max(0.0, until - self._clock.monotonic())):
-                        await self._changed.wait()
+                await wait_until(until, self._changed, self._clock)
         finally:
             tasks = list(self._tasks.values())
             for task in tasks:

@@ -6,7 +6,6 @@ is kept here is needed after a restart: the marks on the VM and the Pod's status
 """
 
 import asyncio
-import contextlib
 import random
 from collections import defaultdict
 from dataclasses import replace
@@ -24,6 +23,7 @@ from provider.pod_controller.making import make_vm
 from provider.pod_controller.surroundings import Surroundings
 from provider.podvm import PodIdentity, PodVM, PodVMClass, PowerState
 from provider.relay import RelayReply, RelayRequest
+from provider.waiting import wait_until
 
 KubeObject = dict[str, Any]
 
@@ -150,7 +150,7 @@ class PodWorker:
                 if isinstance(step, lifecycle.Forget):
                     return
                 until = await self._attempt(step)
-                await self._wait(until)
+                await wait_until(until, self._changed, self._here.clock)
         finally:
             await self.close()
 
@@ -176,14 +176,6 @@ class PodWorker:
         if not isinstance(step, lifecycle.Clone):
             backoff.succeeded()  # a clone has succeeded only when its guest serves: see _refused_clone, _connected
         return until
-
-    async def _wait(self, until: float | None) -> None:
-        if until is None:
-            await self._changed.wait()
-            return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, until - self._here.clock.monotonic())):
-                await self._changed.wait()
 
     async def _take(self, step: lifecycle.Step) -> float | None:
         match step:
