@@ -25,6 +25,7 @@ from provider.waiting import wait_until
 
 _AFTER_FAILURE = 1.0
 _AFTER_DEFECT = 5.0
+_RELEASES = 2
 
 
 class Tenant(Protocol):
@@ -156,9 +157,14 @@ class Campaign:
             self._fence.renewed(sent)
 
     async def _release(self) -> None:
+        """Once more if the first write fails: a renewal whose answer was lost has made another version of it."""
         await self._end("released")
-        if await self._write(tenure.NOBODY, self._replica.terms.within):
-            self._log.info("the Lease is released")
+        for _ in range(_RELEASES):
+            if await self._write(tenure.NOBODY, self._replica.terms.within):
+                self._log.info("the Lease is released")
+                return
+            if self._sight is None or self._sight.holder != self._replica.identity:
+                return
 
     async def _end(self, how: str) -> None:
         """The fence first: what does not stop at once must not write either."""

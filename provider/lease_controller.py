@@ -63,18 +63,19 @@ class LeaseController:
             group.create_task(self._keep_looking(), name="looking at Leases")
 
     async def close(self) -> None:
-        """Gives back what is held, so that others need not wait."""
+        """Gives back what is held, so that others need not wait.
+
+        The replica's own Lease goes first: as long as it counts as live, the others leave it its share.
+        """
         for each in self._campaigns.values():
             each.campaign.stop()
+        await self._withdraw()
         tasks = [each.task for each in self._campaigns.values()]
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=_LONGEST_END)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        if self._own is not None:
-            with contextlib.suppress(errors.KubeError):
-                await self._replica.kube.delete(self._own, self._replica.terms.within)
 
     # This replica.
 
@@ -94,6 +95,16 @@ class LeaseController:
                 self._own = await replica.kube.get(name, within)
         except errors.KubeError as error:
             self._log.warning("this replica cannot show that it is there", reason=error.reason, error=str(error))
+
+    async def _withdraw(self) -> None:
+        """Its last write may have been cancelled on its way: what is stored counts, not what was answered."""
+        replica = self._replica
+        try:
+            own = await replica.kube.get(leases.of_replica(replica.identity), replica.terms.within)
+            if own is not None and own.record.holder == replica.identity:
+                await replica.kube.delete(own, replica.terms.within)
+        except errors.KubeError as error:
+            self._log.warning("this replica's Lease is left to expire", reason=error.reason, error=str(error))
 
     # The others.
 

@@ -47,6 +47,10 @@ class Replicas:
             self.resume(place)
         self._lab.operator.stop(f"operator-{place}")
 
+    def log(self, place: str) -> str:
+        """What the processes in a place have logged."""
+        return (self._lab.laboratory.paths.logs / f"operator-{place}.log").read_text()
+
     def holder(self, vch: str) -> str:
         """The name of the replica that the VCH's Lease names."""
         lease = self._kube.get("lease", f"vch-{vch}")
@@ -63,7 +67,9 @@ class Replicas:
         deadline = time.monotonic() + timeout
         while any(self.holder(vch) not in wanted for vch in vchs):
             if time.monotonic() > deadline:
-                raise NeverHappened(f"not within {timeout} s: {vchs} held by one of {wanted}")
+                held = {vch: self.holder(vch) for vch in vchs}
+                logs = "\n".join(f"--- {place}\n{self.log(place)[-3000:]}" for place in self.names)
+                raise NeverHappened(f"not within {timeout} s: held by one of {wanted}; held are {held}\n{logs}")
             time.sleep(0.5)
 
 

@@ -25,8 +25,6 @@ from e2e.tests.virtual_machines import VirtualMachines
 
 SECOND = replace(HOSTS["native"], name="vch-second", address="127.0.0.10", guests="10.77.0.206-10.77.0.230")
 TAKEOVER = 30
-HAND_OVER = 10
-"""Seconds: others look every two, and the tests' own look takes its time."""
 START = 90
 ROUNDS = 7
 """Four times the holder is killed, three times it is paused and resumed."""
@@ -129,12 +127,15 @@ def _disturb(running: Replicas, vchs: tuple[str, str], number: int, disturbed: l
 
 
 def _end_in_peace(running: Replicas, vchs: tuple[str, str], figures: Figures) -> None:
-    """The holder is ended as a Deployment ends it: nobody has to wait for its Leases to run out."""
+    """The holder is ended as a Deployment ends it: it gives its Leases back, and nobody waits for them to run out."""
     place = running.place_of(vchs[0])
     other = {"left": "right", "right": "left"}[place]
-    asked = replicas.now()
+    held = [vch for vch in vchs if running.holder(vch) == running.names[place]]
+    before, asked = len(running.log(place)), replicas.now()
     running.stop(place)
-    running.until_held_by({other}, vchs, timeout=HAND_OVER)
+    running.until_held_by({other}, vchs, timeout=TAKEOVER)
+    released = [line for line in running.log(place)[before:].splitlines() if "the Lease is released" in line]
+    assert {vch for vch in held if not any(f"node={vch} " in line for line in released)} == set()
     figures.note("a VCH taken over after a graceful end", f"{(replicas.now() - asked).total_seconds():.1f} s")
     running.start(place)
 

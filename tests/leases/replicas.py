@@ -26,6 +26,7 @@ class FakeLeases:
     def __init__(self) -> None:
         self.stored: dict[str, dict] = {}
         self.down = False
+        self.lost: set[str] = set()  # Leases whose writes are stored, but whose answers are not heard
         self.writes: list[tuple[str, str]] = []  # Lease, holder
         self._version = 0
 
@@ -47,10 +48,15 @@ class FakeLeases:
         body["metadata"]["resourceVersion"] = str(self._version)
         self.stored[wanted.name] = body
         self.writes.append((wanted.name, wanted.holder))
+        if wanted.name in self.lost:
+            raise errors.KubeUnavailable("the connection broke")
         return _lease(body)
 
     async def delete(self, lease: Lease, within: float) -> None:
         await self._answer()
+        stored = self.stored.get(lease.name)
+        if stored is not None and stored["metadata"]["resourceVersion"] != lease.record.version:
+            raise errors.KubeConflict("changed")
         self.stored.pop(lease.name, None)
 
     async def _answer(self) -> None:

@@ -1,6 +1,7 @@
 """Replicas share the virtual nodes, take over what a dead one held, and give back what they hold when they end."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -24,6 +25,14 @@ async def until(*replicas: Running, held: int = 2, within: float = 60) -> float:
             return now() - began
         assert now() - began < within, "it never happened"
         await asyncio.sleep(0.1)
+
+
+async def becomes(condition: Callable[[], bool], within: float = 60) -> None:
+    async with asyncio.timeout(within):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.01)
 
 
 async def test_one_replica_holds_everything_at_once() -> None:
@@ -66,6 +75,34 @@ async def test_a_graceful_end_leaves_no_gap_and_no_member() -> None:
     assert await until(two) < TERMS.retry + 2
     assert "vch-operator-one" not in kube.stored
     assert kube.stored["vch-north"]["metadata"]["ownerReferences"][0]["uid"] == "uid-of-north"
+    await two.stop()
+
+
+@pytest.mark.parametrize("lease", ["vch-operator-one", "vch-north", "vch-south"])
+async def test_a_graceful_end_after_a_lost_answer_leaves_no_gap_and_no_member(lease: str) -> None:
+    kube = FakeLeases()
+    one, two = Running(kube, "one").start(*VCHS), Running(kube, "two").start()
+    await until(one)
+    for name in VCHS:
+        two.controller.follow(name, {"kind": "VirtualContainerHost", "name": name, "uid": f"uid-of-{name}"})
+    kube.writes.clear()
+    kube.lost.add(lease)
+    await becomes(lambda: (lease, "one") in kube.writes)
+    kube.lost.clear()
+    await one.stop()
+    assert "vch-operator-one" not in kube.stored
+    assert await until(two) < TERMS.retry + 2
+    await two.stop()
+
+
+async def test_a_replica_that_ends_does_not_keep_its_share_until_all_its_nodes_have_ended() -> None:
+    kube = FakeLeases()
+    one, two = Running(kube, "one").start(*VCHS), Running(kube, "two").start(*VCHS)
+    await until(one, two)
+    ending = asyncio.create_task(one.stop())
+    await becomes(lambda: not one.fleet.running)
+    assert "vch-operator-one" not in kube.stored
+    await ending
     await two.stop()
 
 
