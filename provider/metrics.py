@@ -19,6 +19,9 @@ POD_START = Histogram(
 STEP_FAILURES = Counter("vch_step_failures_total", "Steps of a pod VM's life that failed", ["step", "reason"])
 POD_VMS = Gauge("vch_pod_vms", "Pod VMs in the inventory", ["node"])
 PARENTS = Gauge("vch_parents", "Parents that the VCH wants, and those that can be cloned", ["node", "state"])
+STANDBY_CLONES = Gauge(
+    "vch_standby_clones", "Standby clones that the VCH wants, and those that a Pod could get now", ["node", "state"]
+)
 STANDBY = Counter(
     "vch_standby_total", "Pods that a standby clone was there for (hit), or was not (miss)", ["node", "result"]
 )

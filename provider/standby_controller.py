@@ -162,6 +162,8 @@ class StandbyController:
         for demand, count in wanted.items():
             for _ in range(there[demand] + self._making[demand], count):
                 untils += self._begin(demand, functools.partial(self._clone, demand))
+        metrics.STANDBY_CLONES.labels(node=self._owner.node, state="wanted").set(sum(wanted.values()))
+        metrics.STANDBY_CLONES.labels(node=self._owner.node, state="ready").set(self.ready_count())
         return min(untils, default=None)
 
     def _free(self) -> list[Seen]:

@@ -7,6 +7,7 @@ import re
 import statistics
 import time
 import urllib.request
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -49,7 +50,11 @@ class Reserve:
         return counted
 
     def ready(self, count: int, **wanted: int) -> KubeObject:
-        """The counts in the VCH's status, as soon as so many are ready (and the others are as wanted)."""
+        """The counts in the VCH's status, as soon as so many are ready (and the others are as wanted).
+
+        The status is a few seconds behind, so that it may speak of those that have just gone; the metric never does.
+        """
+        until(lambda: clones(self.node)["ready"] == count, f"{count} standby clones ready by the metric")
         found = self.kube.until(
             "virtualcontainerhost",
             self.node,
@@ -170,7 +175,7 @@ def test_bind_to_running_pulled_preloaded_and_standby(
     with reserve_of(kube, vms, guest, 1) as reserve:
         hits, took["preloaded, standby"] = reserve.counts()["hits"], []
         for number in range(pods):
-            reserve.ready(1)
+            reserve.ready(1, hits=hits + number)
             time.sleep(3)  # its kubelet has just begun
             took["preloaded, standby"].append(timed(kube, f"standby-{number}", node, BUSYBOX))
         reserve.ready(1, hits=hits + pods)
@@ -200,7 +205,16 @@ def until(condition: Callable[[], bool], what: str, *, timeout: float = WITHIN) 
 
 def metrics(node: str) -> dict[str, float]:
     """Hits and misses of a virtual node, as Prometheus reads them."""
+    return scrape(rf'vch_standby_total{{node="{node}",result="(\w+)"}}')
+
+
+def clones(node: str) -> defaultdict[str, float]:
+    """Standby clones of a virtual node that are wanted, and that are ready, as Prometheus reads them."""
+    return defaultdict(float, scrape(rf'vch_standby_clones{{node="{node}",state="(\w+)"}}'))
+
+
+def scrape(sample: str) -> dict[str, float]:
+    """The values of one metric, by the label that is the expression's group."""
     with urllib.request.urlopen(f"http://{METRICS}/metrics", timeout=10) as answer:
         text = answer.read().decode()
-    found = re.findall(rf'^vch_standby_total{{node="{node}",result="(\w+)"}} (\S+)$', text, re.MULTILINE)
-    return {result: float(number) for result, number in found}
+    return {label: float(number) for label, number in re.findall(rf"^{sample} (\S+)$", text, re.MULTILINE)}
