@@ -1,4 +1,8 @@
-"""The network namespace of a laboratory: loopback, one bridge for guests and virtual nodes, and no way out.
+"""The network namespace of a laboratory: loopback, a bridge for the management of guests and for virtual nodes, one
+for Pods, and no way out.
+
+The Pods' bridge is the gateway of their network: it forwards from Pod to Pod (their ports on it are isolated, so there
+is no other way), and nothing between the two networks. Which port of it is isolated is the simulator's to decide.
 
 Programs enter it with `nsenter --net`, not with `ip netns exec`: the latter also takes a mount namespace with a fresh
 /sys, which hides the cgroup file systems that runc and the kubelet need.
@@ -17,10 +21,25 @@ from e2e.lab.errors import LabError
 
 BRIDGE = "vch0"
 GATEWAY = "10.77.0.1"
+POD_BRIDGE = "vch1"
+POD_GATEWAY = "10.78.0.1"
 PREFIX_LENGTH = 24
 REGISTRY = f"{GATEWAY}:5000"
 """Where guests pull from, as a mirror."""
 GUESTS = "10.77.0.16-10.77.0.250"
+
+_APART = f"""
+table inet lab
+delete table inet lab
+table inet lab {{
+  chain forward {{
+    type filter hook forward priority filter; policy accept;
+    iifname "{POD_BRIDGE}" oifname "{BRIDGE}" drop
+    iifname "{BRIDGE}" oifname "{POD_BRIDGE}" drop
+  }}
+}}
+"""
+"""Not a policy of drop: where the machine filters bridges too (br_netfilter), that would part guests on one bridge."""
 
 _FOLDER = Path("/run/netns")
 _CLONE_NEWNET = 0x40000000
@@ -36,15 +55,13 @@ def exists(name: str) -> bool:
 
 
 def create(name: str, node_addresses: Sequence[str], reserved_ports: Sequence[int] = ()) -> None:
-    """The namespace with its bridge; what is there already is kept."""
+    """The namespace with its bridges; what is there already is kept."""
     if not exists(name):
         _ip("netns", "add", name)
     _ip("-n", name, "link", "set", "lo", "up")
-    if not _has_link(name, BRIDGE):
-        _ip("-n", name, "link", "add", BRIDGE, "type", "bridge")
-    for address in (GATEWAY, *node_addresses):
-        _ip("-n", name, "address", "replace", f"{address}/{PREFIX_LENGTH}", "dev", BRIDGE)
-    _ip("-n", name, "link", "set", BRIDGE, "up")
+    _bridge(name, BRIDGE, (GATEWAY, *node_addresses))
+    _bridge(name, POD_BRIDGE, (POD_GATEWAY,))
+    inside(name, _forward)
     if reserved_ports:
         # An outgoing connection must not take the port that the API server is about to listen on.
         ports = ",".join(str(port) for port in reserved_ports)
@@ -118,12 +135,34 @@ def inside(name: str, work: Callable[[], T]) -> T:
     return results[0]
 
 
+def _bridge(name: str, bridge: str, addresses: Sequence[str]) -> None:
+    if not _has_link(name, bridge):
+        _ip("-n", name, "link", "add", bridge, "type", "bridge")
+    for address in addresses:
+        _ip("-n", name, "address", "replace", f"{address}/{PREFIX_LENGTH}", "dev", bridge)
+    _ip("-n", name, "link", "set", bridge, "up")
+
+
+def _forward() -> None:
+    """Called in the namespace."""
+    _run(["nft", "-f", "-"], _APART)
+    sysctls = Path("/proc/sys/net/ipv4")
+    # A Pod's packet for another Pod leaves by the bridge that it came from: no reason to tell it of a shorter way.
+    for place in ("all", "default", POD_BRIDGE):
+        (sysctls / "conf" / place / "send_redirects").write_text("0")
+    (sysctls / "ip_forward").write_text("1")
+
+
 def _has_link(name: str, link: str) -> bool:
     shown = subprocess.run(["ip", "-n", name, "link", "show", link], capture_output=True, check=False)
     return shown.returncode == 0
 
 
 def _ip(*arguments: str) -> None:
-    done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
+    _run(["ip", *arguments])
+
+
+def _run(argv: Sequence[str], given: str | None = None) -> None:
+    done = subprocess.run(argv, input=given, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise LabError(f"ip {' '.join(arguments)}: {done.stderr.strip()}; the laboratory needs root (CAP_NET_ADMIN)")
+        raise LabError(f"{' '.join(argv)}: {done.stderr.strip()}; the laboratory needs root (CAP_NET_ADMIN)")
