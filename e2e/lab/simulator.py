@@ -20,6 +20,12 @@ USER = "administrator"
 CONTROL = "127.0.0.1:8990"  # inside the namespace only: it can break things on purpose
 POOL = "/DC0/host/DC0_C0/Resources"
 FOLDER = "/DC0/vm"
+MANAGEMENT = "VM Network"
+"""The port group of every VM's first network card."""
+PODS = "pods"
+"""That of the second one: what is on it reaches its gateway only, and no other VM."""
+PODS_OPEN = "pods-open"
+"""The same network without that isolation."""
 HOSTS = 3
 """ESXi hosts, DC0_C0_H0 and so on, of a size that only exists here: guests share what the machine has."""
 
@@ -72,7 +78,10 @@ class Simulator:
                 [
                     str(self.program),
                     *("--listen", self.address, "--control", CONTROL, "--state-dir", str(folder)),
-                    *("--ready-file", str(self._ready_file), "--bridge", netns.BRIDGE),
+                    *("--ready-file", str(self._ready_file)),
+                    *("--port-group", f"{MANAGEMENT}={netns.BRIDGE}"),
+                    *("--port-group", f"{PODS}={netns.POD_BRIDGE},isolated"),
+                    *("--port-group", f"{PODS_OPEN}={netns.POD_BRIDGE}"),
                     *("--cgroups", self.paths.namespace),
                     *("--hosts", str(HOSTS), "--host-cpus", "64", "--host-memory-mb", str(128 << 10)),
                     *("--user", USER, "--password", self.password),
@@ -87,12 +96,18 @@ class Simulator:
         """A VM template of that kind of guest, unless it is there."""
         if self.govc("find", FOLDER, "-type", "m", "-name", template.name).strip():
             return
-        self.govc(
-            *("vm.create", "-on=false", "-g", "otherLinux64Guest", "-net", "VM Network", "-c", "1", "-m", "512"),
-            *("-pool", POOL, "-folder", FOLDER, template.name),
-        )
-        self.govc("vm.change", "-vm", template.name, "-e", f"sim.guest={template.guest}")
+        self.create_vm(template.name, template.guest, cpus=1, memory_mib=512)
         self.govc("vm.markastemplate", template.name)
+
+    def create_vm(self, name: str, guest: str, *, cpus: int, memory_mib: int) -> None:
+        """A VM of that kind of guest with two network cards, powered off."""
+        adapter = ("-net.adapter", "vmxnet3")
+        self.govc(
+            *("vm.create", "-on=false", "-g", "otherLinux64Guest", "-net", MANAGEMENT, *adapter),
+            *("-c", str(cpus), "-m", str(memory_mib), "-pool", POOL, "-folder", FOLDER, name),
+        )
+        self.govc("vm.network.add", "-vm", name, "-net", PODS, *adapter)
+        self.govc("vm.change", "-vm", name, "-e", f"sim.guest={guest}")
 
     def create_folder(self, name: str) -> None:
         """A VM folder for a VCH, unless it is there."""

@@ -44,6 +44,8 @@ if [ ! -d "$copy" ]; then
 	}
 	# Methods that _overlay has its own of keep their old body under the name upstream...
 	ours() { printf 's/^func (\\([a-z]*\\) \\*%s) %s(/func (\\1 *%s) upstream%s(/' "$1" "$2" "$1" "$2"; }
+	# ... and of others a line changes: inside TYPE METHOD EXPRESSION.
+	inside() { printf '/^func ([a-z]* \\*%s) %s(/,/^}/%s' "$1" "$2" "$3"; }
 	patch task.go "$(ours Task Run)"
 	patch authorization_manager.go "$(ours AuthorizationManager HasPrivilegeOnEntities)"
 	patch virtual_machine.go \
@@ -54,7 +56,10 @@ if [ ! -d "$copy" ]; then
 		"$(ours VirtualMachine ReconfigVMTask)" "$(ours VirtualMachine MarkAsTemplate)" \
 		"$(ours VirtualMachine MarkAsVirtualMachine)" "$(ours VirtualMachine RelocateVMTask)" \
 		's/clone\.MarkAsTemplate(&/clone.upstreamMarkAsTemplate(\&/' \
-		's/^\tfolderPutChild(ctx, f, vm)$/\tpublishVM(ctx, f, vm)/'
+		's/^\tfolderPutChild(ctx, f, vm)$/\tpublishVM(ctx, f, vm)/' \
+		"$(inside VirtualMachine upstreamReconfigVMTask 's/vm\.configure(/vm.reconfigure(/')" \
+		"$(inside VirtualMachine configureDevices 's/^\tdevices := .*/\tkeys, devices := vm.beforeEdits(spec)/')" \
+		"$(inside VirtualMachine configureDevices 's/^\tif len(changes) != 0 {$/\tdevices = inOrder(devices, keys)\n&/')"
 	patch property_collector.go "$(ours PropertyCollector CreateFilter)" \
 		"$(ours PropertyCollector WaitForUpdatesEx)" "$(ours PropertyCollector PutObject)" \
 		"$(ours PropertyCollector UpdateObject)" "$(ours PropertyCollector RemoveObject)" \

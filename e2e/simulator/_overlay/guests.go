@@ -24,7 +24,14 @@ type GuestVM struct {
 	Kind     string
 	CPUs     int
 	MemoryMB int
-	MAC      string
+	Cards    []GuestCard
+}
+
+// GuestCard is a network card as the VM's hardware says.
+type GuestCard struct {
+	MAC       string
+	PortGroup string // its name; empty if it is on none
+	Connected bool
 }
 
 // VMGuests starts and ends the guests of VMs. The VM's lock is not held during
@@ -35,6 +42,9 @@ type VMGuests interface {
 	PowerOff(ref types.ManagedObjectReference) error
 	Crash(ref types.ManagedObjectReference) error // ends at once, unheard
 	Reset(vm GuestVM) error
+	// Connect tells of cards that were changed. Of all these calls this one is
+	// made with the VM's lock held: it must not wait for the guest.
+	Connect(vm GuestVM) error
 	Remove(ref types.ManagedObjectReference) error
 	InstantClone(source types.ManagedObjectReference, vm GuestVM) types.BaseMethodFault
 }
@@ -59,7 +69,8 @@ func (vm *VirtualMachine) hasGuest() bool {
 	return Guests != nil && kind != "" && kind != NoGuest
 }
 
-func (vm *VirtualMachine) guest() GuestVM {
+// guest describes the VM. Its lock is held.
+func (vm *VirtualMachine) guest(ctx *Context) GuestVM {
 	described := GuestVM{
 		Ref:      vm.Self,
 		Name:     vm.Name,
@@ -69,8 +80,7 @@ func (vm *VirtualMachine) guest() GuestVM {
 	}
 	for _, device := range vm.Config.Hardware.Device {
 		if card, ok := device.(types.BaseVirtualEthernetCard); ok {
-			described.MAC = card.GetVirtualEthernetCard().MacAddress
-			break
+			described.Cards = append(described.Cards, guestCard(ctx, card.GetVirtualEthernetCard()))
 		}
 	}
 	return described

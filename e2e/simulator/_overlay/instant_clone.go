@@ -30,7 +30,8 @@ type instantClone struct {
 	host      types.ManagedObjectReference
 	datastore string // empty: the source's
 	config    types.VirtualMachineConfigSpec
-	event     types.VmEvent // of the source
+	connected map[int32]bool // cards, by key
+	event     types.VmEvent  // of the source
 }
 
 // InstantCloneTask implements VirtualMachine.InstantClone_Task.
@@ -89,6 +90,7 @@ func (c *instantClone) prepare() (fault types.BaseMethodFault) {
 		if fault = c.check(); fault == nil {
 			c.event = c.source.event(c.ctx)
 			c.config = c.configSpec()
+			c.connected = connectedIn(c.config.DeviceChange)
 		}
 	})
 	return fault
@@ -182,6 +184,7 @@ func (c *instantClone) create() (made *VirtualMachine, fault types.BaseMethodFau
 		made = c.ctx.Map.Get(result.(types.ManagedObjectReference)).(*VirtualMachine)
 		ledger.rename(c.task.Self, made.Self)
 		made.setPower(c.ctx, poweredOn)
+		made.connectCards(c.ctx, c.connected)
 		made.updateLastModifiedAndChangeVersion(c.ctx)
 	})
 	return made, fault
@@ -191,7 +194,7 @@ func (c *instantClone) create() (made *VirtualMachine, fault types.BaseMethodFau
 func (c *instantClone) thaw(vm *VirtualMachine) types.BaseMethodFault {
 	var described GuestVM
 	var has bool
-	c.ctx.WithLock(vm, func() { described, has = vm.guest(), vm.hasGuest() })
+	c.ctx.WithLock(vm, func() { described, has = vm.guest(c.ctx), vm.hasGuest() })
 	if !has {
 		return nil
 	}

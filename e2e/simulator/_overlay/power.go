@@ -44,9 +44,9 @@ func (vm *VirtualMachine) powerOn(work *Context) types.BaseMethodFault {
 		if fault = ledger.admit(vm.Self, accountOf(&vm.VirtualMachine)); fault != nil {
 			return
 		}
-		described = vm.guest()
 		work.postEvent(&types.VmStartingEvent{VmEvent: vm.event(work)})
 		vm.setPower(work, poweredOn)
+		described = vm.guest(work) // as it is now: with its cards connected
 	})
 	if fault != nil {
 		return fault
@@ -100,9 +100,9 @@ func (vm *VirtualMachine) ResetVMTask(ctx *Context, req *types.ResetVM_Task) soa
 			}
 			if fault = vm.expect(poweredOn, poweredOn); fault == nil {
 				ledger.booted(vm.Self)
-				described = vm.guest()
 				work.postEvent(&types.VmResettingEvent{VmEvent: vm.event(work)})
 				vm.setPower(work, poweredOn)
+				described = vm.guest(work)
 			}
 		})
 		if fault != nil {
@@ -210,8 +210,8 @@ func (vm *VirtualMachine) expect(state, requested types.VirtualMachinePowerState
 	return &types.InvalidPowerState{RequestedState: requested, ExistingState: vm.Runtime.PowerState}
 }
 
-// setPower sets everything that changes with the power state. The VM's lock is
-// held.
+// setPower sets everything that changes with the power state. A VM that is reset
+// keeps its devices connected as they are. The VM's lock is held.
 func (vm *VirtualMachine) setPower(ctx *Context, state types.VirtualMachinePowerState) {
 	var boot types.AnyType
 	if state == poweredOn {
@@ -219,7 +219,7 @@ func (vm *VirtualMachine) setPower(ctx *Context, state types.VirtualMachinePower
 	}
 	devices := vm.cloneDevice()
 	for _, device := range devices {
-		if connection := device.GetVirtualDevice().Connectable; connection != nil {
+		if connection := device.GetVirtualDevice().Connectable; connection != nil && state != vm.Runtime.PowerState {
 			connection.Connected = state == poweredOn && connection.StartConnected
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"vch.dev/e2e/simulator/lan"
 )
 
 // ErrNotFrozen is returned by Backend.InstantClone for a source that is not at
@@ -24,13 +26,19 @@ const (
 	Off     = "off"
 )
 
+// Card is a network card of a VM.
+type Card struct {
+	MAC  string
+	Port lan.Port
+}
+
 // VM is what a backend needs to know of a virtual machine.
 type VM struct {
 	ID       string // managed object ID, e.g. vm-52
 	Name     string
 	CPUs     int
 	MemoryMB int
-	MAC      string // of the first network card; empty if there is none
+	Cards    []Card // its network cards, in their order
 	Dir      string // a folder for this VM alone; it exists, and goes after Destroy
 }
 
@@ -78,6 +86,10 @@ type Guest interface {
 	Destroy(ctx context.Context) error
 	// Reset boots the guest again from its disk, without its memory.
 	Reset(ctx context.Context) error
+	// Connect plugs the network cards of a running guest into the ports that they
+	// are in from now on; their number and addresses do not change. Of a guest that
+	// is frozen or off it does nothing but to remember them.
+	Connect(ctx context.Context, cards []Card) error
 	// Stats may be called at any time.
 	Stats() (Stats, error)
 }

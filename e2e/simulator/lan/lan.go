@@ -1,6 +1,6 @@
-// Package lan connects guests to the bridge that stands for a port group: a tap
-// for a QEMU guest, a veth pair for a native one, each under a name of the VM's
-// own in the network namespace that the simulator runs in.
+// Package lan connects guests to the bridges that stand for port groups: a tap
+// for each network card of a QEMU guest, a veth pair for each of a native one,
+// under names of the VM's own in the network namespace that the simulator runs in.
 //
 // It gives no addresses; the guests do that themselves.
 package lan
@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -34,6 +35,27 @@ func Name(prefix, id string) string {
 	return name[:min(len(prefix)+1, nameLimit-8)] + hex.EncodeToString(sum[:4])
 }
 
+// CardName is Name for a VM's network card, the first one being 0.
+func CardName(prefix string, card int, id string) string {
+	if card > 0 {
+		prefix += strconv.Itoa(card)
+	}
+	return Name(prefix, id)
+}
+
+// Port is what a network card is plugged into: the bridge that stands for its
+// port group.
+type Port struct {
+	Bridge string // empty: there is none, the card leads nowhere
+	// Isolated: the bridge passes nothing from here to another isolated port, as
+	// a switch does in an isolated private VLAN.
+	Isolated  bool
+	Connected bool // false: the card has no carrier, and no frame passes
+}
+
+// Plugged tells whether the card has a carrier.
+func (p Port) Plugged() bool { return p.Connected && p.Bridge != "" }
+
 // Tap is a network card's plug on the bridge. It is there as long as somebody
 // holds the file open: the process of the guest, once it was given it.
 type Tap struct {
@@ -41,13 +63,9 @@ type Tap struct {
 	File *os.File
 }
 
-// NewTap makes a tap and plugs it into the bridge. One of the same name that
+// NewTap makes a tap and plugs it into the port. One of the same name that
 // nobody holds cannot be left over: it went away with its holder.
-func NewTap(bridge, name string) (*Tap, error) {
-	port, err := findBridge(bridge)
-	if err != nil {
-		return nil, err
-	}
+func NewTap(name string, port Port) (*Tap, error) {
 	fd, err := unix.Open(tunDevice, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w (load the kernel module tun, or run as root)", tunDevice, err)
@@ -63,21 +81,17 @@ func NewTap(bridge, name string) (*Tap, error) {
 		_ = file.Close()
 		return nil, fmt.Errorf("tap %q: %w", name, err)
 	}
-	if err := plug(name, port); err != nil {
+	if err := Plug(name, port); err != nil {
 		_ = file.Close()
 		return nil, err
 	}
 	return &Tap{Name: name, File: file}, nil
 }
 
-// NewVeth makes a veth pair: one end, named name, on the bridge; the other,
-// named peer and with the hardware address mac, in the network namespace of the
-// file (down, for its owner to configure). The pair ends with the namespace.
-func NewVeth(bridge, name, peer string, mac net.HardwareAddr, namespace *os.File) error {
-	port, err := findBridge(bridge)
-	if err != nil {
-		return err
-	}
+// NewVeth makes a veth pair: one end, named name, in the port; the other, named
+// peer and with the hardware address mac, in the network namespace of the file
+// (down, for its owner to configure). The pair ends with the namespace.
+func NewVeth(name string, port Port, peer string, mac net.HardwareAddr, namespace *os.File) error {
 	pair := netlink.NewVeth(netlink.LinkAttrs{Name: name})
 	pair.PeerName = peer
 	pair.PeerHardwareAddr = mac
@@ -85,7 +99,7 @@ func NewVeth(bridge, name, peer string, mac net.HardwareAddr, namespace *os.File
 	if err := netlink.LinkAdd(pair); err != nil {
 		return fmt.Errorf("veth %q: %w", name, err)
 	}
-	if err := plug(name, port); err != nil {
+	if err := Plug(name, port); err != nil {
 		return errors.Join(err, Remove(name))
 	}
 	return nil
@@ -116,16 +130,36 @@ func findBridge(name string) (netlink.Link, error) {
 	return link, nil
 }
 
-func plug(name string, bridge netlink.Link) error {
+// Plug brings an interface into a port, out of the one that it is in. An end
+// that is not plugged is down, which is what the other end of a veth pair sees.
+func Plug(name string, port Port) error {
 	link, err := netlink.LinkByName(name)
 	if err == nil {
-		err = netlink.LinkSetMaster(link, bridge)
+		err = plug(link, port)
+	}
+	if err != nil {
+		return fmt.Errorf("plug %q into %+v: %w", name, port, err)
+	}
+	return nil
+}
+
+func plug(link netlink.Link, port Port) error {
+	if !port.Plugged() {
+		return errors.Join(netlink.LinkSetDown(link), netlink.LinkSetNoMaster(link))
+	}
+	bridge, err := findBridge(port.Bridge)
+	if err != nil {
+		return err
+	}
+	if link.Attrs().MasterIndex != bridge.Attrs().Index {
+		// Down, so that no frame passes before the port is isolated.
+		err = errors.Join(netlink.LinkSetDown(link), netlink.LinkSetMaster(link, bridge))
+	}
+	if err == nil {
+		err = netlink.LinkSetIsolated(link, port.Isolated)
 	}
 	if err == nil {
 		err = netlink.LinkSetUp(link)
 	}
-	if err != nil {
-		return fmt.Errorf("plug %q into %q: %w", name, bridge.Attrs().Name, err)
-	}
-	return nil
+	return err
 }

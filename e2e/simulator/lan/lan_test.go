@@ -31,6 +31,37 @@ func inOwnNamespace(t *testing.T) {
 	}
 }
 
+// newNamespace is another one, empty.
+func newNamespace(t *testing.T) *os.File {
+	t.Helper()
+	type result struct {
+		file *os.File
+		err  error
+	}
+	made := make(chan result)
+	go func() {
+		runtime.LockOSThread() // as above
+		err := unix.Unshare(unix.CLONE_NEWNET)
+		var file *os.File
+		if err == nil {
+			file, err = os.Open("/proc/thread-self/ns/net")
+		}
+		made <- result{file, err}
+	}()
+	got := <-made
+	if got.err != nil {
+		t.Fatal(got.err)
+	}
+	t.Cleanup(func() { _ = got.file.Close() })
+	return got.file
+}
+
+// lockedInto brings the goroutine's thread into a namespace, for good.
+func lockedInto(namespace *os.File) error {
+	runtime.LockOSThread()
+	return unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET)
+}
+
 func master(t *testing.T, name string) string {
 	t.Helper()
 	link, err := netlink.LinkByName(name)
@@ -55,18 +86,21 @@ func TestNamesFitTheKernelAndStayApart(t *testing.T) {
 	if len(long) > nameLimit || len(other) > nameLimit || long == other || !strings.HasPrefix(long, "tap-") {
 		t.Errorf("names of long IDs: %q, %q", long, other)
 	}
+	if first, second := CardName("tap", 0, "vm-52"), CardName("tap", 1, "vm-52"); first != "tap-vm-52" || second != "tap1-vm-52" {
+		t.Errorf("names of cards: %q, %q", first, second)
+	}
 }
 
 func TestATapIsOnTheBridgeAndGoesWithItsHolder(t *testing.T) {
 	inOwnNamespace(t)
-	tap, err := NewTap("br", "tap-vm-1")
+	tap, err := NewTap("tap-vm-1", Port{Bridge: "br", Connected: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := master(t, tap.Name); got != "br" {
 		t.Errorf("the tap is on %q", got)
 	}
-	if _, err := NewTap("br", "tap-vm-1"); err == nil {
+	if _, err := NewTap("tap-vm-1", Port{Bridge: "br", Connected: true}); err == nil {
 		t.Error("a second tap of the same name was made")
 	}
 	if err := tap.File.Close(); err != nil {
@@ -85,7 +119,7 @@ func TestAVethLeadsFromTheBridgeIntoANamespace(t *testing.T) {
 	}
 	defer here.Close()
 	mac := net.HardwareAddr{0, 0x50, 0x56, 1, 2, 3}
-	if err := NewVeth("br", "veth-vm-1", "eth0", mac, here); err != nil {
+	if err := NewVeth("veth-vm-1", Port{Bridge: "br", Connected: true}, "eth0", mac, here); err != nil {
 		t.Fatal(err)
 	}
 	if got := master(t, "veth-vm-1"); got != "br" {
@@ -108,7 +142,7 @@ func TestAVethLeadsFromTheBridgeIntoANamespace(t *testing.T) {
 func TestWhatIsNoBridgeIsNamed(t *testing.T) {
 	inOwnNamespace(t)
 	for name, want := range map[string]string{"lo": "not a bridge", "nowhere": `bridge "nowhere"`} {
-		if _, err := NewTap(name, "tap-vm-1"); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := NewTap("tap-vm-1", Port{Bridge: name, Connected: true}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("NewTap on %s: %v", name, err)
 		}
 	}

@@ -15,7 +15,6 @@ import (
 // Config of a Backend.
 type Config struct {
 	Image   string // folder made by guest/native/build.py
-	Bridge  string // that the network cards are plugged into
 	Cgroups string // how the guests' cgroups are called, before the VM's ID
 	Log     *slog.Logger
 }

@@ -44,8 +44,10 @@ func (s *site) nothingLeft(number int, processes []int) {
 			s.Errorf("process %d is still there", pid)
 		}
 	}
-	if _, err := netlink.LinkByName(lan.Name("veth", vm.ID)); err == nil {
-		s.Error("the veth is still there")
+	for card := range vm.Cards {
+		if _, err := netlink.LinkByName(lan.CardName("veth", card, vm.ID)); err == nil {
+			s.Errorf("the veth of card %d is still there", card)
+		}
 	}
 	mounts, err := hierarchies()
 	if err != nil {

@@ -243,6 +243,20 @@ func (g *Guest) Reset(ctx context.Context) error {
 	return g.start(vm, host, isClone(host), nil)
 }
 
+// Connect implements guest.Guest.
+func (g *Guest) Connect(_ context.Context, cards []guest.Card) error {
+	g.changing.Lock()
+	defer g.changing.Unlock()
+	g.vm.Cards = cards
+	g.mutex.Lock()
+	l := g.life
+	g.mutex.Unlock()
+	if l == nil {
+		return nil
+	}
+	return l.connect(cards)
+}
+
 // Destroy implements guest.Guest.
 func (g *Guest) Destroy(context.Context) error {
 	g.changing.Lock()

@@ -22,6 +22,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"vch.dev/e2e/simulator/guest"
+	"vch.dev/e2e/simulator/lan"
 )
 
 // The tests of whole guests need root and the guest image (guest/native/build.py)
@@ -78,7 +79,7 @@ func newSite(t *testing.T) *site {
 	ensureBridge(t)
 	folder := t.TempDir() // before Close is put off, so that it is removed after
 	b, err := New(Config{
-		Image: image, Bridge: bridge, Cgroups: fmt.Sprintf("vch-test-%d", os.Getpid()),
+		Image: image, Cgroups: fmt.Sprintf("vch-test-%d", os.Getpid()),
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {
@@ -110,12 +111,26 @@ func (s *site) vm(number int) guest.VM {
 	s.Helper()
 	vm := guest.VM{
 		ID: fmt.Sprintf("vm-%d", number), CPUs: 1, MemoryMB: 512,
-		MAC: fmt.Sprintf("00:50:56:00:00:%02x", number), Dir: filepath.Join(s.folder, fmt.Sprint(number)),
+		Cards: cards(number, true), Dir: filepath.Join(s.folder, fmt.Sprint(number)),
 	}
 	if err := os.MkdirAll(vm.Dir, 0o700); err != nil {
 		s.Fatal(err)
 	}
 	return vm
+}
+
+// cards are one on the management network and one for the pod.
+func cards(number int, connected bool) []guest.Card {
+	return []guest.Card{
+		{
+			MAC:  fmt.Sprintf("00:50:56:00:00:%02x", number),
+			Port: lan.Port{Bridge: bridge, Connected: connected},
+		},
+		{
+			MAC:  fmt.Sprintf("00:50:56:00:01:%02x", number),
+			Port: lan.Port{Bridge: bridge, Isolated: true, Connected: connected},
+		},
+	}
 }
 
 // parent is a frozen one.

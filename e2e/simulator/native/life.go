@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -24,7 +25,7 @@ const (
 	layerSuffix = "-layer" // of the folder beside it for what is written
 	socketName  = "rpc.sock"
 	consoleName = "console.log"
-	nicName     = "eth0"
+	nicName     = "eth" // before its number
 )
 
 // life is one run of a guest: its init, and everything below it.
@@ -37,7 +38,7 @@ type life struct {
 
 	init   *exec.Cmd
 	socket net.Listener
-	veth   string       // its end on the bridge
+	veths  []string     // the cards' ends on the bridges
 	clean  func() error // removes what is left, when init has ended; once
 }
 
@@ -47,14 +48,16 @@ func begin(config Config, vm guest.VM, host guest.Host, heard func(), freeze fun
 	l := &life{
 		spawned: time.Now(), console: filepath.Join(vm.Dir, consoleName), host: host,
 		group: cgroup{name: config.Cgroups + "-" + vm.ID}, ended: make(chan struct{}),
-		veth: lan.Name("veth", vm.ID),
+	}
+	for card := range vm.Cards {
+		l.veths = append(l.veths, lan.CardName("veth", card, vm.ID))
 	}
 	l.clean = sync.OnceValue(l.remove)
 	undo := func(err error) (*life, error) { return nil, errors.Join(err, l.clean()) }
 	if err := l.group.create(); err != nil {
 		return undo(err)
 	}
-	if err := l.listen(filepath.Join(vm.Dir, socketName), vm.MAC, heard, freeze); err != nil {
+	if err := l.listen(filepath.Join(vm.Dir, socketName), rpc.MACs(vm.Cards), heard, freeze); err != nil {
 		return undo(err)
 	}
 	told, tell, err := os.Pipe()
@@ -73,7 +76,7 @@ func begin(config Config, vm guest.VM, host guest.Host, heard func(), freeze fun
 	return l, nil
 }
 
-func (l *life) listen(path, mac string, heard func(), freeze func(*life)) error {
+func (l *life) listen(path string, macs []string, heard func(), freeze func(*life)) error {
 	_ = os.Remove(path)
 	socket, err := net.Listen("unix", path)
 	if err != nil {
@@ -87,7 +90,7 @@ func (l *life) listen(path, mac string, heard func(), freeze func(*life)) error 
 				return
 			}
 			session := rpc.Session{
-				Host: l.host, MAC: mac, Seen: func(string) { heard() },
+				Host: l.host, MACs: macs, Seen: func(string) { heard() },
 				Freeze: func(id string) {
 					if freeze != nil {
 						go freeze(l) // it ends this connection, and is never answered
@@ -136,30 +139,48 @@ func (l *life) spawn(told *os.File) error {
 	return nil
 }
 
-// equip gives init cgroup, network card and configuration; then it goes on.
+// equip gives init cgroup, network cards and configuration; then it goes on.
 func (l *life) equip(config Config, vm guest.VM, tell *os.File) error {
 	if err := l.group.enter(l.pid()); err != nil {
 		return err
 	}
-	if vm.MAC != "" {
-		mac, err := net.ParseMAC(vm.MAC)
-		if err != nil {
-			return err
-		}
-		namespace, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", l.pid()))
-		if err != nil {
-			return err
-		}
-		defer namespace.Close()
-		if err := lan.NewVeth(config.Bridge, l.veth, nicName, mac, namespace); err != nil {
-			return err
-		}
+	if err := l.insert(vm.Cards); err != nil {
+		return err
 	}
 	return json.NewEncoder(tell).Encode(initConfig{
 		Image: config.Image, Cgroup: "/" + l.group.name,
 		Data: filepath.Join(vm.Dir, dataFolder), Root: filepath.Join(vm.Dir, rootFolder),
 		Socket: filepath.Join(vm.Dir, socketName),
 	})
+}
+
+// insert puts the network cards into the guest.
+func (l *life) insert(cards []guest.Card) error {
+	namespace, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", l.pid()))
+	if err != nil {
+		return err
+	}
+	defer namespace.Close()
+	for i, card := range cards {
+		mac, err := net.ParseMAC(card.MAC)
+		if err != nil {
+			return err
+		}
+		if err := lan.NewVeth(l.veths[i], card.Port, nicName+strconv.Itoa(i), mac, namespace); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// connect plugs the cards into other ports. Cards that the guest was not
+// started with come with its next start.
+func (l *life) connect(cards []guest.Card) error {
+	var err error
+	for i, name := range l.veths[:min(len(l.veths), len(cards))] {
+		err = errors.Join(err, lan.Plug(name, cards[i].Port))
+	}
+	return err
 }
 
 func (l *life) pid() int { return l.init.Process.Pid }
@@ -171,12 +192,15 @@ func (l *life) kill() {
 	<-l.ended
 }
 
-// remove is what clean does. The veth would go with its namespace, but the
+// remove is what clean does. The veths would go with their namespace, but the
 // kernel takes its time for that, and the next start wants the name.
 func (l *life) remove() error {
 	var err error
 	if l.socket != nil {
 		err = l.socket.Close()
 	}
-	return errors.Join(err, lan.Remove(l.veth), l.group.remove())
+	for _, name := range l.veths {
+		err = errors.Join(err, lan.Remove(name))
+	}
+	return errors.Join(err, l.group.remove())
 }

@@ -16,7 +16,6 @@ import (
 type Config struct {
 	Image    string // folder made by guest/debian/build.py
 	StateDir string // folder for frozen disks; the backend's alone
-	Bridge   string // that the network cards are plugged into
 	Log      *slog.Logger
 }
 

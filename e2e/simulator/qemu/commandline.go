@@ -17,18 +17,31 @@ const (
 // descriptors are the file descriptors that QEMU inherits, by their numbers
 // there.
 type descriptors struct {
-	monitor, rpc, tap, memory, state int
+	monitor, rpc, memory, state int
+	taps                        int // of the first card; those of the others follow
 }
 
 // inherited is the order in which process.go passes them.
-var inherited = descriptors{monitor: 3, rpc: 4, tap: 5, memory: 6, state: 7}
+var inherited = descriptors{monitor: 3, rpc: 4, memory: 5, state: 6, taps: 7}
+
+// firstCard is the PCI slot of the first card; the others follow.
+const firstCard = 4
+
+// card is a network card as its machine has it.
+type card struct {
+	MAC  string
+	Link bool // it has a carrier; that is part of a saved state
+}
+
+// name is how the monitor calls a card.
+func (card) name(number int) string { return fmt.Sprintf("card%d", number) }
 
 // machine is what a QEMU process is started with.
 type machine struct {
 	Accelerator accelerator
 	CPUs        int
 	MemoryMB    int
-	MAC         string
+	Cards       []card
 	Kernel      string
 	Initrd      string
 	Disk        string
@@ -64,14 +77,18 @@ func (m machine) arguments() []string {
 		"-chardev", fmt.Sprintf("socket,id=rpc,fd=%d", inherited.rpc),
 		"-device", "virtio-serial-pci,id=serial,addr=0x3,max_ports=2",
 		"-device", "virtserialport,bus=serial.0,nr=1,chardev=rpc,name=" + rpcPort,
-		"-netdev", fmt.Sprintf("tap,id=lan,fd=%d", inherited.tap),
-		// A card that can have its guest announce it loses a timer by announce-rounds=0 (below), without which QEMU
-		// crashes when the guest resets the card: virtio_net_post_load_device and virtio_net_reset of QEMU 7.2.
-		"-device", "virtio-net-pci,netdev=lan,addr=0x4,romfile=,guest_announce=off,mac=" + m.MAC,
 		"-kernel", m.Kernel, "-initrd", m.Initrd, "-append", kernelArguments,
 	}
+	for i, card := range m.Cards {
+		arguments = append(arguments,
+			"-netdev", fmt.Sprintf("tap,id=lan%d,fd=%d", i, inherited.taps+i),
+			// A card that can have its guest announce it loses a timer by announce-rounds=0 (below), without which QEMU
+			// crashes when the guest resets the card: virtio_net_post_load_device and virtio_net_reset of QEMU 7.2.
+			"-device", fmt.Sprintf("virtio-net-pci,id=%s,netdev=lan%d,addr=%#x,romfile=,guest_announce=off,mac=%s",
+				card.name(i), i, firstCard+i, card.MAC))
+	}
 	if m.Incoming {
-		// A clone's card still has its parent's address: that must not be announced.
+		// A clone's cards still have its parent's addresses: those must not be announced.
 		// Where the state comes from is said when it is known how to read it, see
 		// monitor.load.
 		arguments = append(arguments, "-global", "migration.announce-rounds=0", "-incoming", "defer")

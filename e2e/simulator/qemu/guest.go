@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"vch.dev/e2e/simulator/guest"
-	"vch.dev/e2e/simulator/lan"
 	"vch.dev/e2e/simulator/rpc"
 )
 
@@ -48,7 +47,7 @@ func (g *Guest) boot(ctx context.Context, vm guest.VM, host guest.Host) error {
 
 func (g *Guest) bootAgain(ctx context.Context) error {
 	m := machine{
-		Accelerator: g.backend.accelerator(), CPUs: g.vm.CPUs, MemoryMB: g.vm.MemoryMB, MAC: g.vm.MAC,
+		Accelerator: g.backend.accelerator(), CPUs: g.vm.CPUs, MemoryMB: g.vm.MemoryMB,
 		Kernel: g.backend.image(imageKernel), Initrd: g.backend.image(imageInitrd),
 		Disk: g.path(diskName), Console: g.path(consoleName), Shared: true,
 	}
@@ -78,7 +77,7 @@ func (g *Guest) thaw(ctx context.Context, from *snapshot, vm guest.VM, host gues
 	defer memory.Close()
 	g.under = from
 	m := from.machine
-	m.MAC, m.Shared, m.Incoming = g.vm.MAC, false, true
+	m.Shared, m.Incoming = false, true
 	m.Disk, m.Console = g.path(diskName), g.path(consoleName)
 	if err := from.newLayer(m.Disk); err != nil {
 		return err
@@ -88,7 +87,7 @@ func (g *Guest) thaw(ctx context.Context, from *snapshot, vm guest.VM, host gues
 
 func (g *Guest) start(ctx context.Context, l *life, memory *os.File, devices []byte) error {
 	spawned := time.Now()
-	if err := l.start(ctx, g.backend.config.Bridge, lan.Name("tap", g.id), memory, devices); err != nil {
+	if err := l.start(ctx, g.id, g.vm.Cards, memory, devices); err != nil {
 		return err
 	}
 	g.mutex.Lock()
@@ -98,13 +97,13 @@ func (g *Guest) start(ctx context.Context, l *life, memory *os.File, devices []b
 	}
 	g.timings = map[string]time.Time{"spawned": spawned, "running": time.Now()}
 	g.mutex.Unlock()
-	go g.serve(l)
+	go g.serve(l, rpc.MACs(g.vm.Cards))
 	go g.watch(l)
 	return nil
 }
 
 // serve answers the guest's vmware-rpctool.
-func (g *Guest) serve(l *life) {
+func (g *Guest) serve(l *life, macs []string) {
 	if l.request != "" {
 		if err := rpc.Write(l.process.rpc, rpc.Reply{ID: l.request, OK: true}); err != nil {
 			return // it has ended
@@ -112,7 +111,7 @@ func (g *Guest) serve(l *life) {
 	}
 	session := rpc.Session{
 		Host: l.host,
-		MAC:  l.machine.MAC,
+		MACs: macs,
 		Seen: func(string) { g.heard(l) },
 		Freeze: func(id string) {
 			go func() {
@@ -185,6 +184,20 @@ func (g *Guest) Reset(ctx context.Context) error {
 	g.changing.Lock()
 	defer g.changing.Unlock()
 	return g.bootAgain(ctx)
+}
+
+// Connect implements guest.Guest.
+func (g *Guest) Connect(ctx context.Context, cards []guest.Card) error {
+	g.changing.Lock()
+	defer g.changing.Unlock()
+	g.vm.Cards = cards
+	g.mutex.Lock()
+	l := g.life
+	g.mutex.Unlock()
+	if l == nil || l.wanted.Load() { // frozen or off, or about to be
+		return nil
+	}
+	return l.connect(ctx, cards)
 }
 
 // Destroy implements guest.Guest.

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vch.dev/e2e/simulator/guest"
+	"vch.dev/e2e/simulator/lan"
 )
 
 // These tests boot the guest image (guest/debian/build.py) whose folder this
@@ -124,7 +125,7 @@ func newBackend(t *testing.T) (*Backend, string) {
 	folder := t.TempDir()
 	level := slog.LevelInfo
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: level}))
-	b, err := New(Config{Image: image, StateDir: filepath.Join(folder, "qemu"), Bridge: bridge, Log: log})
+	b, err := New(Config{Image: image, StateDir: filepath.Join(folder, "qemu"), Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,8 +158,20 @@ func vm(t *testing.T, folder string, number int) guest.VM {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	return guest.VM{
-		ID: id, Name: id, CPUs: 1, MemoryMB: 512, MAC: fmt.Sprintf("00:50:56:00:00:%02x", number), Dir: dir,
+	return guest.VM{ID: id, Name: id, CPUs: 1, MemoryMB: 512, Cards: cards(number, true), Dir: dir}
+}
+
+// cards are one on the management network and one for the pod.
+func cards(number int, connected bool) []guest.Card {
+	return []guest.Card{
+		{
+			MAC:  fmt.Sprintf("00:50:56:00:00:%02x", number),
+			Port: lan.Port{Bridge: bridge, Connected: connected},
+		},
+		{
+			MAC:  fmt.Sprintf("00:50:56:00:01:%02x", number),
+			Port: lan.Port{Bridge: bridge, Isolated: true, Connected: connected},
+		},
 	}
 }
 

@@ -13,17 +13,13 @@ import (
 	"vch.dev/e2e/simulator/lan"
 )
 
-const (
-	// startsWithin: QEMU's own start, on a machine that starts many at once.
-	startsWithin = 2 * time.Minute
-	// spareMAC is the card's of a VM that has none: the guest's devices are the
-	// same in every VM.
-	spareMAC = "02:00:00:00:00:01"
-)
+// startsWithin: QEMU's own start, on a machine that starts many at once.
+const startsWithin = 2 * time.Minute
 
 // life is one run of a guest: a QEMU process from its start to its end.
 type life struct {
 	machine machine
+	taps    []string // of the machine's cards
 	host    guest.Host
 	request string   // of the guest's, made in its parent's life, to be answered in this one
 	memory  *os.File // the RAM, where it is the file itself; else nil
@@ -34,26 +30,32 @@ type life struct {
 	wanted atomic.Bool
 }
 
-// start runs QEMU, connected to the bridge by a tap of the given name, and
-// returns when the guest runs. devices is the saved state that it goes on from,
-// if any.
-func (l *life) start(ctx context.Context, bridge, tapName string, memory *os.File, devices []byte) error {
+// start runs QEMU, with a tap for each card, and returns when the guest runs and
+// its cards are as they are told to be. devices is the saved state that it goes
+// on from, if any.
+func (l *life) start(ctx context.Context, id string, cards []guest.Card, memory *os.File, devices []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, startsWithin)
 	defer cancel()
-	if l.machine.MAC == "" {
-		l.machine.MAC = spareMAC
+	links := l.fit(id, cards)
+	var taps []*os.File
+	defer func() {
+		for _, tap := range taps {
+			_ = tap.Close()
+		}
+	}()
+	for i, name := range l.taps {
+		tap, err := lan.NewTap(name, portOf(cards, i))
+		if err != nil {
+			return err
+		}
+		taps = append(taps, tap.File)
 	}
-	tap, err := lan.NewTap(bridge, tapName)
-	if err != nil {
-		return err
-	}
-	defer tap.File.Close()
 	state, feed, err := os.Pipe()
 	if err != nil {
 		return err
 	}
 	defer state.Close()
-	l.process, err = spawn(l.machine.arguments(), tap.File, memory, state)
+	l.process, err = spawn(l.machine.arguments(), memory, state, taps)
 	if err != nil {
 		_ = feed.Close()
 		return err
@@ -71,6 +73,9 @@ func (l *life) start(ctx context.Context, bridge, tapName string, memory *os.Fil
 	}
 	if err == nil {
 		err = l.monitor.untilRunning(ctx)
+	}
+	if err == nil {
+		err = l.setLinks(ctx, links)
 	}
 	if err != nil {
 		l.process.kill()

@@ -29,9 +29,9 @@ type process struct {
 	err     error         // how; to be read after ended
 }
 
-// spawn starts QEMU. tap, memory and state are passed on; they are the caller's
+// spawn starts QEMU. memory, state and taps are passed on; they are the caller's
 // to close.
-func spawn(arguments []string, tap, memory, state *os.File) (*process, error) {
+func spawn(arguments []string, memory, state *os.File, taps []*os.File) (*process, error) {
 	monitor, monitorThere, err := streamPair()
 	if err != nil {
 		return nil, err
@@ -46,7 +46,8 @@ func spawn(arguments []string, tap, memory, state *os.File) (*process, error) {
 	said := &tail{}
 	command := exec.Command(program, arguments...)
 	command.Stdout, command.Stderr = said, said
-	command.ExtraFiles = []*os.File{monitorThere, rpcThere, tap, memory, state} // as `inherited` numbers them
+	// As `inherited` numbers them.
+	command.ExtraFiles = append([]*os.File{monitorThere, rpcThere, memory, state}, taps...)
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := child.Start(command); err != nil {
 		_, _ = monitor.Close(), rpc.Close()

@@ -9,6 +9,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"io"
+	"slices"
 	"strings"
 
 	"vch.dev/e2e/simulator/guest"
@@ -37,12 +38,21 @@ type Reply struct {
 	Value string `json:"value"`
 }
 
+// MACs are the addresses of cards, for a Session.
+func MACs(cards []guest.Card) []string {
+	addresses := make([]string, len(cards))
+	for i, card := range cards {
+		addresses[i] = card.MAC
+	}
+	return addresses
+}
+
 // Session answers one guest.
 type Session struct {
 	Host guest.Host
-	// MAC is the address of the VM's network card in vSphere's view, told under
-	// guestinfo.vch.mac: a clone's card still has its parent's.
-	MAC string
+	// MACs are the addresses of the VM's network cards in vSphere's view, told
+	// under macKeys: a clone's cards still have its parent's.
+	MACs []string
 	// Freeze is called with the request's ID when the guest asks to be frozen.
 	// The reply is written by whoever thaws the guest.
 	Freeze func(id string)
@@ -103,9 +113,16 @@ func (s *Session) answer(request Request) Reply {
 	return reply
 }
 
+// macKeys are those of the first card, which is on the management network, and
+// of the second one, which is the pod's.
+var macKeys = []string{"guestinfo.vch.mac", "guestinfo.vch.podMac"}
+
 func (s *Session) get(key string) (string, bool) {
-	if key == "guestinfo.vch.mac" {
-		return s.MAC, s.MAC != ""
+	if card := slices.Index(macKeys, key); card >= 0 {
+		if card < len(s.MACs) {
+			return s.MACs[card], true
+		}
+		return "No value found", false
 	}
 	if value, ok := s.Host.InfoGet(key); ok {
 		return value, true

@@ -17,6 +17,7 @@ type Inventory struct {
 	Datastores   int // on each host
 	HostCPUs     int
 	HostMemoryMB int
+	PortGroups   []PortGroup // besides, vcsim has "VM Network" and DC0_DVPG0
 }
 
 // sized tells whether somebody has said how large hosts are: then they fill up.
@@ -38,6 +39,10 @@ func (i Inventory) build() (*simulator.Model, error) {
 		if host, ok := entity.(*simulator.HostSystem); ok {
 			i.size(host)
 		}
+	}
+	if err := addPortGroups(model.Service.Context, i.PortGroups); err != nil {
+		model.Remove()
+		return nil, fmt.Errorf("inventory: %w", err)
 	}
 	return model, nil
 }

@@ -8,8 +8,12 @@ import (
 	"vch.dev/e2e/simulator/guest"
 )
 
-// endTimeout is how long a guest may take to end.
-const endTimeout = time.Minute
+const (
+	// endTimeout is how long a guest may take to end.
+	endTimeout = time.Minute
+	// connectTimeout bounds plugging network cards: the VM is locked meanwhile.
+	connectTimeout = 10 * time.Second
+)
 
 // machine is a VM that has, or had, a guest.
 type machine struct {

@@ -17,6 +17,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"vch.dev/e2e/simulator/guest"
+	"vch.dev/e2e/simulator/lan"
 )
 
 var errClosed = errors.New("the simulator is ending")
@@ -25,6 +26,7 @@ var errClosed = errors.New("the simulator is ending")
 type Machines struct {
 	backends map[string]guest.Backend
 	stateDir string
+	bridges  map[string]PortGroup
 	ctx      *simulator.Context
 	info     *infoStore
 	log      *slog.Logger
@@ -42,12 +44,16 @@ func newMachines(config Config, ctx *simulator.Context, info *infoStore) *Machin
 	machines := &Machines{
 		backends: map[string]guest.Backend{},
 		stateDir: config.StateDir,
+		bridges:  map[string]PortGroup{},
 		ctx:      ctx,
 		info:     info,
 		log:      config.Log,
 		all:      map[types.ManagedObjectReference]*machine{},
 	}
 	machines.working, machines.stop = context.WithCancel(context.Background())
+	for _, group := range config.PortGroups {
+		machines.bridges[group.Name] = group
+	}
 	for _, backend := range config.Backends {
 		machines.backends[backend.Name()] = backend
 	}
@@ -125,6 +131,40 @@ func (m *Machines) Reset(vm simulator.GuestVM) error {
 	return current.Reset(m.working)
 }
 
+// Connect implements simulator.VMGuests.
+func (m *Machines) Connect(vm simulator.GuestVM) error {
+	entry := m.find(vm.Ref)
+	if entry == nil {
+		return nil
+	}
+	entry.operation.Lock()
+	defer entry.operation.Unlock()
+	cards := m.cards(vm)
+	entry.mutex.Lock()
+	entry.vm.Cards = cards
+	entry.mutex.Unlock()
+	current, running := entry.current()
+	if !running {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(m.working, connectTimeout)
+	defer cancel()
+	return current.Connect(ctx, cards)
+}
+
+// cards are a VM's, in the ports of the bridges that stand for their port
+// groups.
+func (m *Machines) cards(vm simulator.GuestVM) []guest.Card {
+	cards := make([]guest.Card, len(vm.Cards))
+	for i, card := range vm.Cards {
+		group := m.bridges[card.PortGroup]
+		cards[i] = guest.Card{MAC: card.MAC, Port: lan.Port{
+			Bridge: group.Bridge, Isolated: group.Isolated, Connected: card.Connected,
+		}}
+	}
+	return cards
+}
+
 // Remove implements simulator.VMGuests.
 func (m *Machines) Remove(ref types.ManagedObjectReference) error {
 	entry := m.find(ref)
@@ -193,7 +233,7 @@ func (m *Machines) entry(vm simulator.GuestVM, source string) (*machine, error) 
 	entry.mutex.Lock()
 	defer entry.mutex.Unlock()
 	entry.vm = guest.VM{
-		ID: vm.Ref.Value, Name: vm.Name, CPUs: vm.CPUs, MemoryMB: vm.MemoryMB, MAC: vm.MAC,
+		ID: vm.Ref.Value, Name: vm.Name, CPUs: vm.CPUs, MemoryMB: vm.MemoryMB, Cards: m.cards(vm),
 		Dir: filepath.Join(m.stateDir, vm.Ref.Value),
 	}
 	return entry, nil

@@ -31,6 +31,7 @@ import (
 type fakeBackend struct {
 	mutex  sync.Mutex
 	hosts  map[string]guest.Host
+	cards  map[string][]guest.Card
 	ended  []string
 	clones int
 	refuse error
@@ -47,7 +48,7 @@ func (b *fakeBackend) Name() string { return "fake" }
 func (b *fakeBackend) PowerOn(_ context.Context, vm guest.VM, host guest.Host) (guest.Guest, error) {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
-	b.hosts[vm.Name] = host
+	b.hosts[vm.Name], b.cards[vm.Name] = host, vm.Cards
 	return &fakeGuest{b, vm}, nil
 }
 
@@ -75,6 +76,13 @@ func (g *fakeGuest) note(what string) error {
 	return nil
 }
 
+func (g *fakeGuest) Connect(_ context.Context, cards []guest.Card) error {
+	g.backend.mutex.Lock()
+	defer g.backend.mutex.Unlock()
+	g.backend.cards[g.vm.Name] = cards
+	return nil
+}
+
 func (g *fakeGuest) PowerOff(context.Context) error { return g.note("off") }
 func (g *fakeGuest) Destroy(context.Context) error  { return g.note("destroy") }
 func (g *fakeGuest) Reset(context.Context) error    { return g.note("reset") }
@@ -96,7 +104,7 @@ func startWith(t *testing.T, inventory Inventory) *lab {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
-	backend := &fakeBackend{hosts: map[string]guest.Host{}}
+	backend := &fakeBackend{hosts: map[string]guest.Host{}, cards: map[string][]guest.Card{}}
 	v, err := Start(Config{
 		Listen: "127.0.0.1:0", User: "administrator", Password: "secret", StateDir: t.TempDir(),
 		Backends: []guest.Backend{backend}, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),

@@ -14,7 +14,7 @@ func backends(o options, log *slog.Logger) ([]guest.Backend, error) {
 	var made []guest.Backend
 	if o.qemuImage != "" {
 		backend, err := qemu.New(qemu.Config{
-			Image: o.qemuImage, StateDir: filepath.Join(o.stateDir, "qemu"), Bridge: o.bridge, Log: log,
+			Image: o.qemuImage, StateDir: filepath.Join(o.stateDir, "qemu"), Log: log,
 		})
 		if err != nil {
 			return nil, err
@@ -23,7 +23,7 @@ func backends(o options, log *slog.Logger) ([]guest.Backend, error) {
 	}
 	if o.nativeImage != "" {
 		backend, err := native.New(native.Config{
-			Image: o.nativeImage, Bridge: o.bridge, Cgroups: o.cgroups, Log: log,
+			Image: o.nativeImage, Cgroups: o.cgroups, Log: log,
 		})
 		if err != nil {
 			return nil, err

@@ -24,7 +24,7 @@ import (
 
 type options struct {
 	listen, control, stateDir, readyFile string
-	bridge, qemuImage, nativeImage       string
+	qemuImage, nativeImage               string
 	cgroups                              string
 	user, password                       string
 	logins                               logins
@@ -46,6 +46,22 @@ func (l logins) Set(value string) error {
 	return nil
 }
 
+// portGroups are what network cards can be on; the flag can be repeated.
+type portGroups []vcenter.PortGroup
+
+func (p *portGroups) String() string { return "" }
+
+// Set implements flag.Value.
+func (p *portGroups) Set(value string) error {
+	name, rest, _ := strings.Cut(value, "=")
+	bridge, option, optioned := strings.Cut(rest, ",")
+	if name == "" || bridge == "" || optioned && option != "isolated" {
+		return errors.New("write it as NAME=BRIDGE or NAME=BRIDGE,isolated")
+	}
+	*p = append(*p, vcenter.PortGroup{Name: name, Bridge: bridge, Isolated: optioned})
+	return nil
+}
+
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == native.InitArgument {
 		fmt.Fprintln(os.Stderr, "init:", native.Init())
@@ -56,7 +72,8 @@ func main() {
 	flag.StringVar(&o.control, "control", "127.0.0.1:0", "address of the control endpoint")
 	flag.StringVar(&o.stateDir, "state-dir", "", "folder for the VMs' state (required)")
 	flag.StringVar(&o.readyFile, "ready-file", "", "file that is written when the simulator serves")
-	flag.StringVar(&o.bridge, "bridge", "", "bridge that the guests' network cards are on")
+	flag.Var((*portGroups)(&o.inventory.PortGroups), "port-group",
+		"NAME=BRIDGE[,isolated]: the bridge that network cards on a port group are on; can be repeated")
 	flag.StringVar(&o.qemuImage, "qemu-image", "", "folder of the QEMU guest image; none: no qemu guests")
 	flag.StringVar(&o.nativeImage, "native-image", "", "folder of the native guest image; none: no native guests")
 	flag.StringVar(&o.cgroups, "cgroups", "vch-simulator", "how the cgroups of native guests are called, before the VM's ID")

@@ -3,7 +3,10 @@ package main
 import (
 	"flag"
 	"io"
+	"slices"
 	"testing"
+
+	"vch.dev/e2e/simulator/vcenter"
 )
 
 func TestLoginsAreNamedOneByOne(t *testing.T) {
@@ -25,5 +28,25 @@ func TestLoginsAreNamedOneByOne(t *testing.T) {
 	}
 	if all.String() != "" {
 		t.Error("passwords are shown")
+	}
+}
+
+func TestPortGroupsAreNamedOneByOneWithTheirBridges(t *testing.T) {
+	parse := func(arguments ...string) ([]vcenter.PortGroup, error) {
+		var all portGroups
+		flags := flag.NewFlagSet("", flag.ContinueOnError)
+		flags.SetOutput(io.Discard)
+		flags.Var(&all, "port-group", "")
+		return all, flags.Parse(arguments)
+	}
+	all, err := parse("--port-group", "VM Network=vch0", "--port-group=pods=vch1,isolated")
+	want := []vcenter.PortGroup{{Name: "VM Network", Bridge: "vch0"}, {Name: "pods", Bridge: "vch1", Isolated: true}}
+	if err != nil || !slices.Equal(all, want) {
+		t.Errorf("%+v, %v", all, err)
+	}
+	for _, wrong := range []string{"", "pods", "pods=", "=vch1", "pods=vch1,", "pods=vch1,open"} {
+		if _, err := parse("--port-group", wrong); err == nil {
+			t.Errorf("accepted: %q", wrong)
+		}
 	}
 }
