@@ -19,6 +19,8 @@ from e2e.lab.state import State
 NAMESPACE = "vch-system"
 REGISTRY = "vch.dev"
 """What the test images' names say: there is no such host, only the laboratory's mirror of it."""
+PODS = "pods"
+"""The simulator's port group for the second cards of pod VMs: an isolated private VLAN."""
 METRICS = "127.0.0.1:9464"
 """Of the operator, inside the namespace; further replicas have none."""
 _CREDENTIALS = "vcenter-credentials"
@@ -27,11 +29,12 @@ _READY_SECONDS = 600  # a parent boots for minutes where there is no KVM and the
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A VirtualContainerHost of the laboratory: one image, one class, and a share of the bridge's addresses."""
+    """A VirtualContainerHost of the laboratory: one image, one class, and a share of the bridges' addresses."""
 
     name: str
     address: str
     guests: str
+    pods: str
     template: Template
     cpus: int
     memory: str
@@ -45,16 +48,18 @@ class Host:
 
 HOSTS = {
     "qemu": Host(
-        *("vch-qemu", "10.77.0.2", "10.77.0.16-10.77.0.110", Template("template-qemu", "qemu"), 1, "512Mi"),
+        *("vch-qemu", "10.77.0.2", "10.77.0.16-10.77.0.110", "10.78.0.16-10.78.0.110"),
+        *(Template("template-qemu", "qemu"), 1, "512Mi"),
         hosts=("DC0_C0_H0",),
     ),
     "native": Host(
-        "vch-native", "10.77.0.3", "10.77.0.111-10.77.0.205", Template("template-native", "native"), 2, "2Gi"
+        *("vch-native", "10.77.0.3", "10.77.0.111-10.77.0.205", "10.78.0.111-10.78.0.205"),
+        *(Template("template-native", "native"), 2, "2Gi"),
     ),
 }
 """By the kind of guest: real VMs (`qemu`) are what the demonstration shows, `native` ones are for fast tests. A
-parent that is a real VM takes its memory and boots for a while: one host has one. The bridge's addresses from
-10.77.0.206 on are for clones and VirtualContainerHosts that tests make themselves."""
+parent that is a real VM takes its memory and boots for a while: one host has one. The bridges' addresses from
+10.77.0.206 and 10.78.0.206 to .250 are for clones and VirtualContainerHosts that tests make themselves."""
 
 SPARE = tuple(f"127.0.0.{number}" for number in range(9, 17))
 """For the nodes of VirtualContainerHosts that tests make: the kubelet API's certificate is good for these too."""
@@ -166,6 +171,13 @@ def virtual_container_host(host: Host, vcenter: Simulator) -> dict[str, Any]:
                 **({"hosts": list(host.hosts)} if host.hosts else {}),
             },
             "network": {"ranges": [host.guests], "prefixLength": 24, "gateway": "10.77.0.1"},
+            "podNetwork": {
+                "portGroup": PODS,
+                "ranges": [host.pods],
+                "prefixLength": 24,
+                "gateway": "10.78.0.1",
+                "isolation": "Pod",
+            },
             "template": {"images": [host.image], "classes": [host.image]},
             "limits": {"cpu": "32", "memory": "64Gi", "pods": 60},
             "registries": {"mirrors": [{"registry": REGISTRY, "endpoints": [f"http://{netns.REGISTRY}"]}]},

@@ -4,6 +4,7 @@
     conditions   conditions as every kind has them, and which types each kind knows
     vcenter      the vCenter and the place in its inventory (parts of a VirtualContainerHost)
     supplies     network, registries, proxy: what guests are given (parts of a VirtualContainerHost)
+    pod_network  the network of the Pods themselves (part of a VirtualContainerHost)
     node         the virtual node (part of a VirtualContainerHost)
     vch          VirtualContainerHost
     vm_class     PodVMClass

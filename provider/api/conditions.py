@@ -19,7 +19,10 @@ class ConditionStatus(StrEnum):
 
 
 class ConditionType(StrEnum):
-    """Of a VirtualContainerHost, in the order in which they come true; `Ready` is all of them."""
+    """Of a VirtualContainerHost, in the order in which they come true; `Ready` is all before it.
+
+    What comes after `Ready` is said for itself: Pods can be started without it.
+    """
 
     CREDENTIALS_VALID = "CredentialsValid"
     VCENTER_AVAILABLE = "VCenterAvailable"
@@ -29,6 +32,7 @@ class ConditionType(StrEnum):
     KUBELET_SERVING = "KubeletServing"
     NODE_REGISTERED = "NodeRegistered"
     READY = "Ready"
+    POD_NETWORK_ISOLATED = "PodNetworkIsolated"
 
 
 class ImageConditionType(StrEnum):

@@ -1,6 +1,7 @@
-"""What guests of a VirtualContainerHost are given: addresses on a network, registries, a proxy.
+"""What guests of a VirtualContainerHost are given: addresses on a network, name servers, registries, a proxy.
 
-Parts of the VCH's spec. `provider.addresses` hands out the addresses; registries and proxy are set up in parent VMs.
+Parts of the VCH's spec. `provider.addresses` hands out the addresses; name servers of the cluster, registries and proxy
+are set up in parent VMs. The network of the Pods themselves is the neighbour `pod_network`.
 """
 
 from typing import Annotated
@@ -38,11 +39,36 @@ AddressRange = Annotated[
 ]
 
 
+class ClusterDNS(Model):
+    """The cluster's own name service."""
+
+    servers: Annotated[list[IPv4], Field(max_length=3, json_schema_extra=IN_ORDER)] = Field(
+        default_factory=list,
+        description=(
+            "Name servers of Pods whose dnsPolicy is ClusterFirst, in the order in which they are asked: the address "
+            "of the cluster's DNS Service. Default: those of the pod VM."
+        ),
+    )
+    domain: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=253,
+            pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+            json_schema_extra=said("a DNS domain such as cluster.local, without a dot at its end"),
+        ),
+    ] = Field("cluster.local", description="The cluster's DNS domain.")
+
+
 class Network(Model):
-    """The network of the pod VMs, and the addresses for them."""
+    """The management network of the pod VMs, and the addresses for them."""
 
     port_group: OptionalInventoryName = Field(
-        "", description="Port group or network of the pod VMs. Default: that of the template's network card."
+        "",
+        description=(
+            "Port group or network of the first network card of the pod VMs. Default: that of the template's first "
+            "network card."
+        ),
     )
     ranges: Annotated[list[AddressRange], Field(min_length=1, max_length=64, json_schema_extra=AS_SET)] = Field(
         description="Addresses for pod VMs: ranges (10.0.0.10-10.0.0.250) or single addresses."
@@ -51,6 +77,9 @@ class Network(Model):
     gateway: IPv4 | None = Field(None, description="Default gateway. Without it, guests reach their own network only.")
     nameservers: Annotated[list[IPv4], Field(max_length=3, json_schema_extra=IN_ORDER)] = Field(
         default_factory=list, description="Name servers for the guests, in the order in which they are asked."
+    )
+    cluster_dns: ClusterDNS | None = Field(
+        None, alias="clusterDNS", description="The cluster's own name service. Default: Pods do not know of one."
     )
 
 

@@ -13,6 +13,7 @@ from pydantic import Field
 from provider.api.conditions import Conditions
 from provider.api.fields import AS_SET, IN_ORDER, Model, Name, PositiveQuantity, Quantity, Text
 from provider.api.node import NodeSpec
+from provider.api.pod_network import PodNetwork
 from provider.api.supplies import Network, Proxy, Registries
 from provider.api.vcenter import PlacementSpec, VCenter
 
@@ -77,7 +78,14 @@ class VirtualContainerHostSpec(Model):
     placement: PlacementSpec = Field(
         description="Where pod VMs are made. Each field takes a name, an inventory path or a managed object ID."
     )
-    network: Network = Field(description="The network of the pod VMs, and the addresses for them.")
+    network: Network = Field(description="The management network of the pod VMs, and the addresses for them.")
+    pod_network: PodNetwork | None = Field(
+        None,
+        description=(
+            "The network of the Pods themselves. Default: that of the pod VMs, with addresses of its ranges and "
+            "without isolation."
+        ),
+    )
     template: Template = Field(description="What pod VMs are made of: images and classes.")
     parents: Parents = Field(default_factory=Parents, description="How parent VMs are kept.")
     sharing: Sharing = Field(
@@ -158,4 +166,6 @@ class VirtualContainerHostStatus(Model):
     first_ready_time: datetime | None = Field(
         None, description="When a parent VM was first seen frozen: since then there may be pod VMs."
     )
-    conditions: Conditions = Field(default_factory=list, description="Ready is all the others together.")
+    conditions: Conditions = Field(
+        default_factory=list, description="Ready is all the others together, but for PodNetworkIsolated."
+    )
