@@ -1,4 +1,4 @@
-"""The pool of pod VM addresses of a VCH: which there are, and which is free. Pure.
+"""The pools of addresses of a VCH, its pod VMs' and its Pods': which there are, and which is free. Pure.
 
 No memory of its own: an address is in use while a VM in the inventory carries it or a clone for it is under way, so it
 is free again only when the VM is destroyed, and a restart cannot forget one (invariant I-74).
@@ -32,6 +32,7 @@ class AddressPool:
     """The ranges of one VCH, in the order in which they are given."""
 
     ranges: tuple[AddressRange, ...]
+    field: str = "spec.network.ranges"  # where the admin has written them
 
     def __len__(self) -> int:
         return sum(len(each) for each in self.ranges)
@@ -50,7 +51,7 @@ class AddressPool:
                 if number not in taken:
                     return str(Address(number))
         raise errors.AddressesExhausted(
-            f"all {len(self)} addresses of spec.network.ranges are in use: delete Pods or add a range"
+            f"all {len(self)} addresses of {self.field} are in use: delete Pods or add a range"
         )
 
 
@@ -80,7 +81,50 @@ class AddressBook:
         self._reserved.pop(holder, None)
 
 
-def parse_ranges(texts: Iterable[str], reserved: Sequence[str] = ()) -> AddressPool:
+@dataclass(frozen=True, slots=True)
+class VMAddresses:
+    """The two addresses of one pod VM."""
+
+    management: str  # of the VM itself: where its agent is reached
+    pod: str  # of the Pod in it
+
+
+class PodVMAddresses:
+    """Both addresses of every pod VM. `pods`: the Pods' own pool; None: theirs come out of the pod VMs' too."""
+
+    def __init__(self, management: AddressPool, pods: AddressPool | None, used: Callable[[], Collection[str]]) -> None:
+        self._management = AddressBook(management, used)
+        self._pods = AddressBook(pods, used) if pods is not None else self._management
+        self._one_pool = pods is None
+
+    def __len__(self) -> int:
+        """How many pod VMs can have both."""
+        return len(self._management) // 2 if self._one_pool else min(len(self._management), len(self._pods))
+
+    def reserve(self, holder: str) -> VMAddresses:
+        """The holder's addresses, the same until they are released. Raises AddressesExhausted; none is kept then."""
+        management = self._management.reserve(holder)
+        try:
+            return VMAddresses(management, self._pods.reserve(self._pod_of(holder)))
+        except errors.AddressesExhausted:
+            self._management.release(holder)  # or half of the VMs could keep the other half from both for ever
+            raise
+
+    def lend(self, holder: str) -> str:
+        """A management address alone, for a parent that is being prepared. Raises AddressesExhausted."""
+        return self._management.reserve(holder)
+
+    def release(self, holder: str) -> None:
+        """Idempotent."""
+        self._management.release(holder)
+        self._pods.release(self._pod_of(holder))
+
+    @staticmethod
+    def _pod_of(holder: str) -> str:
+        return f"pod of {holder}"
+
+
+def parse_ranges(texts: Iterable[str], reserved: Sequence[str] = (), field: str = "spec.network.ranges") -> AddressPool:
     """`first-last` or a single address each; a pool that contains one of `reserved` (gateway, node) is refused.
 
     Raises ValueError that names the range.
@@ -94,7 +138,7 @@ def parse_ranges(texts: Iterable[str], reserved: Sequence[str] = ()) -> AddressP
         for each in ranges:
             if Address(address) in each:
                 raise ValueError(f"the range {_show(each)} contains {address}, which is not a pod VM's")
-    return AddressPool(ranges)
+    return AddressPool(ranges, field)
 
 
 def _parse_range(text: str) -> AddressRange:

@@ -36,6 +36,7 @@ library's error chained as the cause.
     │   │   ├── ParentNotFound
     │   │   └── AmbiguousName
     │   ├── OVAInvalid
+    │   ├── TemplateUnsuitable
     │   ├── ParentNotFrozen        this parent cannot be cloned now,
     │   ├── ParentUnsuitable       … never,
     │   ├── ParentExhausted        … not any more
@@ -136,7 +137,7 @@ class ParentFailed(ProviderError):
 
 
 class AddressesExhausted(ProviderError):
-    """Every address of the VCH's ranges is in use; ends by itself when a Pod goes."""
+    """Every address of the pod VMs' or the Pods' ranges is in use; ends by itself when a Pod goes."""
 
     reason = "AddressesExhausted"
     retry_after = 5.0
@@ -260,7 +261,7 @@ class DatastoreNotFound(InventoryObjectNotFound):
 
 
 class PortGroupNotFound(InventoryObjectNotFound):
-    """`spec.network.portGroup` is not one of the cluster's."""
+    """`spec.network.portGroup` or `spec.podNetwork.portGroup` is not one of the cluster's."""
 
     reason = "PortGroupNotFound"
 
@@ -269,6 +270,13 @@ class TemplateNotFound(InventoryObjectNotFound):
     """`spec.source.inventoryTemplate` of a PodVMImage."""
 
     reason = "TemplateNotFound"
+
+
+class TemplateUnsuitable(VSphereError):
+    """The template of a PodVMImage is not such that pod VMs can be made of it; the message says what it lacks."""
+
+    reason = "TemplateUnsuitable"
+    retry_after = 30.0
 
 
 class LibraryItemNotFound(InventoryObjectNotFound):

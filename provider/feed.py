@@ -77,7 +77,8 @@ def guest_node(name: str, labels: Mapping[str, str], vm_class: PodVMClass, addre
 
     Its name and labels are the virtual node's, since Pods match them (`spec.nodeName`, node affinity, which the
     kubelet checks again at admission); its size is the VM's, since the kubelet admits against it; its address is the
-    VM's, since the Pod shares it. Its status is never relayed.
+    virtual node's, so that what a Pod reads of `status.hostIP` inside is what everybody sees of it outside. Its status
+    is never relayed.
     """
     size = {"cpu": f"{vm_class.cpu_millis}m", "memory": str(vm_class.memory_bytes), "pods": "1"}
     return {

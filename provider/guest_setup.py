@@ -1,4 +1,4 @@
-"""What all parents of a VCH are set up with: registries, certificates, proxy. Pure.
+"""What all parents of a VCH are set up with: registries, certificates, proxy, the cluster's DNS. Pure.
 
 A part of the agent's `setup` (`parent_message`), the same for each image; only what is said is in it, so that a VCH
 that says nothing needs nothing of its guests.
@@ -6,11 +6,14 @@ that says nothing needs nothing of its guests.
 
 from typing import Any
 
-from provider.api.supplies import Proxy, Registries
+from provider.api.supplies import ClusterDNS, Proxy, Registries
 
 
-def common(registries: Registries, ca_bundle: str | None, proxy: Proxy) -> dict[str, Any]:
-    """`ca_bundle`: the PEM text that `registries.caBundleRef` points to."""
+def common(
+    registries: Registries, ca_bundle: str | None, proxy: Proxy, dns: ClusterDNS | None = None
+) -> dict[str, Any]:
+    """`ca_bundle`: the PEM text that `registries.caBundleRef` points to. `dns`: the kubelet starts in the parent, and
+    reads its clusterDNS and clusterDomain only then."""
     setup: dict[str, Any] = {}
     if registries.mirrors or registries.insecure:
         setup["registries"] = {
@@ -30,4 +33,6 @@ def common(registries: Registries, ca_bundle: str | None, proxy: Proxy) -> dict[
     }
     if told:
         setup["proxy"] = told
+    if dns is not None:
+        setup["dns"] = {"servers": list(dns.servers), "domain": dns.domain}
     return setup

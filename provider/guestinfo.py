@@ -28,6 +28,7 @@ POD_NAME = "vch.pod.name"
 POD_UID = "vch.pod.uid"
 STANDBY = "vch.standby"
 ADDRESS = "vch.address"
+POD_ADDRESS = "vch.podAddress"
 CLONE_ID = "vch.cloneId"
 PIN = "vch.pin"
 PARENT_ID = "vch.parentId"
@@ -42,7 +43,7 @@ REPORT = "guestinfo.vch.report"
 _MARKS = (CLUSTER, VCH, NODE, POD_NAMESPACE, POD_NAME, POD_UID, STANDBY)
 _ORIGIN = (PARENT_ID, IMAGE, CLASS, SHARES)
 
-WATCHED = (*_MARKS, ADDRESS, CLONE_ID, PIN, *_ORIGIN, PARENT_MARKS, REPORT)
+WATCHED = (*_MARKS, ADDRESS, POD_ADDRESS, CLONE_ID, PIN, *_ORIGIN, PARENT_MARKS, REPORT)
 """What the inventory watch reads, one property path each: never the whole of extraConfig, which a guest can flood."""
 
 GUEST_PORT = 10350
@@ -51,12 +52,24 @@ GUEST_PORT = 10350
 
 @dataclass(frozen=True, slots=True)
 class GuestNetwork:
-    """The address of one clone and what goes with it."""
+    """The management address of one clone and what goes with it."""
 
     address: str
     prefix_length: int
     gateway: str | None
     nameservers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PodNetwork:
+    """The network of the Pod in one clone: `podNetwork` of its identity. What the words mean is `api.pod_network`'s."""
+
+    address: str
+    prefix_length: int
+    gateway: str | None
+    isolation: str
+    denied: tuple[str, ...]  # networks, addresses and first-last ranges that the Pod must not reach
+    service_routing: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +80,7 @@ class CloneFacts:
     clone_id: str
     hostname: str
     network: GuestNetwork
+    pod_network: PodNetwork
     client_ca_pem: str
     seed: bytes
     now: float
@@ -82,6 +96,7 @@ def encode_clone(facts: CloneFacts) -> dict[str, str]:
         NODE: who.node,
         **_pod_keys(who),
         ADDRESS: facts.network.address,
+        POD_ADDRESS: facts.pod_network.address,
         CLONE_ID: facts.clone_id,
         PIN: "",
         PARENT_ID: origin.parent_id,
@@ -102,7 +117,7 @@ def encode_bind(facts: CloneFacts) -> dict[str, str]:
 
 def encode_parent(marks: ParentMarks, told: Mapping[str, Any], address: str = "") -> dict[str, str]:
     """All keys of a parent; `told` is what its agent reads at `guestinfo.vch.parent`, `address` the one in it."""
-    of_pod_vms = dict.fromkeys((*_MARKS, CLONE_ID, PIN, *_ORIGIN, IDENTITY), "")
+    of_pod_vms = dict.fromkeys((*_MARKS, POD_ADDRESS, CLONE_ID, PIN, *_ORIGIN, IDENTITY), "")
     return {
         **of_pod_vms,
         ADDRESS: address,
@@ -142,6 +157,8 @@ def decode_pod_vm(
         identity=PodIdentity(*owner, *pod),
         power_state=power_state,
         address=extra_config.get(ADDRESS, ""),
+        # A VM of before there were two has one address, its own and its Pod's.
+        pod_address=extra_config.get(POD_ADDRESS) or extra_config.get(ADDRESS, ""),
         clone_id=clone_id,
         pin=extra_config.get(PIN) or None,
         report=decode_report(extra_config.get(REPORT, ""), clone_id),
@@ -197,11 +214,23 @@ def _identity(facts: CloneFacts) -> str:
         "address": f"{network.address}/{network.prefix_length}",
         "gateway": network.gateway,
         "nameservers": list(network.nameservers),
+        "podNetwork": _pod_network(facts.pod_network),
         "time": facts.now,
         "seed": base64.b64encode(facts.seed).decode(),
         "clientCA": facts.client_ca_pem,
     }
     return _json(told)
+
+
+def _pod_network(network: PodNetwork) -> dict[str, Any]:
+    """Lists where a second family may come to stand."""
+    return {
+        "addresses": [f"{network.address}/{network.prefix_length}"],
+        "gateways": [network.gateway] if network.gateway else [],
+        "isolation": network.isolation,
+        "denied": list(network.denied),
+        "serviceRouting": network.service_routing,
+    }
 
 
 def _json(value: Any) -> str:

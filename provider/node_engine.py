@@ -11,8 +11,7 @@ from collections.abc import Callable
 
 import structlog
 
-from provider import addresses, cancellation, errors, guest_setup, vcenter_access
-from provider.addresses import AddressPool
+from provider import cancellation, errors, guest_setup, pod_network, vcenter_access
 from provider.api.conditions import ConditionType
 from provider.api.vch import VirtualContainerHostSpec
 from provider.guest_directory import ControllersGuests
@@ -96,7 +95,7 @@ class NodeEngine:
 
     async def run(self) -> None:
         """Until cancelled. Raises ProviderError when it has to be begun anew."""
-        pool = address_pool(self._spec)
+        pools = pod_network.pools(self._spec)
         credentials = await vcenter_access.guest_credentials(self._process.objects, self._vch, self._process.clock)
         bundle = await vcenter_access.guests_ca_bundle(self._process.objects, self._spec.registries)
         vc = await self._connect()
@@ -108,9 +107,11 @@ class NodeEngine:
                 spec=self._spec,
                 vsphere=vc,
                 placed=placed,
-                pool=pool,
+                pools=pools,
                 credentials=credentials,
-                common=guest_setup.common(self._spec.registries, bundle, self._spec.proxy),
+                common=guest_setup.common(
+                    self._spec.registries, bundle, self._spec.proxy, self._spec.network.cluster_dns
+                ),
                 on_change=self._changed.set,
                 on_rights=self._rights_changed,
             )
@@ -145,7 +146,7 @@ class NodeEngine:
         return vc
 
     async def _resolve(self, vc: VSphere) -> Placement:
-        names = self._spec.placement
+        names, network, pods = self._spec.placement, self._spec.network, self._spec.pod_network
         placed = await vc.resolve(
             WantedPlacement(
                 folder=names.folder,
@@ -154,9 +155,13 @@ class NodeEngine:
                 compute_cluster=names.compute_cluster,
                 hosts=tuple(names.hosts),
                 datastore=names.datastore,
-                port_group=self._spec.network.port_group,
+                port_group=network.port_group,
+                pod_port_group=network.port_group if pods is None else pods.port_group,
+                pods_apart=pods is not None,
             )
         )
+        found, now = pod_network.isolation(self._spec, placed), self._process.clock.now()
+        self._change_status(lambda status: status.pod_network(found, now))
         await Rights(vc, lambda _: None).look()
         now = self._process.clock.now()
         self._change_status(lambda status: status.resolved(placed, now))
@@ -256,15 +261,6 @@ class NodeEngine:
     def _reached(self, kind: ConditionType, reason: str, message: str) -> None:
         now = self._process.clock.now()
         self._change_status(lambda status: status.reached(kind, reason, message, now))
-
-
-def address_pool(spec: VirtualContainerHostSpec) -> AddressPool:
-    """The VCH's addresses. Raises InvalidSpec."""
-    reserved = [address for address in (spec.network.gateway, spec.node.address) if address]
-    try:
-        return addresses.parse_ranges(spec.network.ranges, reserved)
-    except ValueError as error:
-        raise errors.InvalidSpec("spec.network.ranges", str(error)) from error
 
 
 def first(group: BaseExceptionGroup[errors.ProviderError]) -> errors.ProviderError:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from provider import capacity, guestinfo, node, parent_slots, quantity, standby_controller
-from provider.addresses import AddressBook, AddressPool
+from provider.addresses import PodVMAddresses
 from provider.admission import Admission
 from provider.api.vch import Sharing, VirtualContainerHostSpec
 from provider.brake import Losses
@@ -34,6 +34,7 @@ from provider.parentvm import ParentKey, Placement
 from provider.plan import Offer
 from provider.pod_controller import Inventory, PodController, Surroundings
 from provider.pod_controller.surroundings import Link, RelayHandler
+from provider.pod_network import Pools
 from provider.podvm import Appeared, InventoryEvent, PodIdentity, PodVM, PowerState, Synced, Vanished, VSphere
 from provider.process import Process
 from provider.relay import RelayReply, RelayRequest
@@ -52,7 +53,7 @@ class Given:
     spec: VirtualContainerHostSpec
     vsphere: VSphere
     placed: Placement
-    pool: AddressPool
+    pools: Pools
     credentials: ClientCredentials
     common: Mapping[str, Any]  # what all parents are set up with
     on_change: Callable[[], None]  # parents, capacity or images may have changed
@@ -70,7 +71,9 @@ class NodeParts:
         self.name: str = given.vch["metadata"]["name"]
         self._uid: str = given.vch["metadata"]["uid"]
         self.parents = ParentInventory(process.cluster, self._uid)
-        self.addresses = AddressBook(given.pool, lambda: inventory.addresses() | self.parents.addresses())
+        self.addresses = PodVMAddresses(
+            given.pools.management, given.pools.pods, lambda: inventory.addresses() | self.parents.addresses()
+        )
         self.admission = Admission(lambda admission: self.resources(admission)[1])
         self.rights = Rights(given.vsphere, self._rights_changed)
         self.images = ImageController(
@@ -208,7 +211,9 @@ class NodeParts:
     def _offer(self) -> Offer | None:
         classes = tuple(self._classes().values())
         by_namespace = self.given.spec.sharing is Sharing.NAMESPACE
-        return Offer(classes, tuple(self.given.spec.template.images), by_namespace) if classes else None
+        dns = self.given.spec.network.cluster_dns
+        images = tuple(self.given.spec.template.images)
+        return Offer(classes, images, by_namespace, dns.domain if dns else "") if classes else None
 
     def _used_images(self) -> Sequence[str]:
         own = (each.image for each in self._classes().values() if each.image)
@@ -223,11 +228,17 @@ class NodeParts:
             classes=tuple(self._classes().values()),
             images=self.images.images(self.given.common),
             offered=spec.template.images,
-            common={"portGroup": self.given.placed.port_group, "datastore": self.given.placed.datastore},
+            common=self._made_with(),
             prewarm=spec.parents.prewarm and spec.sharing is Sharing.VCH,
             demands=demands,
             max_age=spec.parents.max_age_seconds,
         )
+
+    def _made_with(self) -> Mapping[str, Any]:
+        """What all parents are made with, whatever their image."""
+        placed = self.given.placed
+        cards = {"portGroup": placed.port_group, "podPortGroup": placed.pod_port_group, "podsApart": placed.pods_apart}
+        return {**cards, "datastore": placed.datastore}
 
     def _standbys(self) -> Sequence[Standby]:
         if self._retired or self.given.spec.sharing is Sharing.NAMESPACE:
@@ -297,7 +308,7 @@ async def _nothing_to_relay(request: RelayRequest) -> RelayReply:
 class _ParentAddresses:
     """Addresses for parents while they are prepared."""
 
-    def __init__(self, book: AddressBook, spec: VirtualContainerHostSpec) -> None:
+    def __init__(self, book: PodVMAddresses, spec: VirtualContainerHostSpec) -> None:
         self._book = book
         self._network = spec.network
 
@@ -305,7 +316,7 @@ class _ParentAddresses:
         """Raises AddressesExhausted."""
         network = self._network
         return {
-            "address": f"{self._book.reserve(holder)}/{network.prefix_length}",
+            "address": f"{self._book.lend(holder)}/{network.prefix_length}",
             "gateway": network.gateway,
             "nameservers": list(network.nameservers),
         }

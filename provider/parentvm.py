@@ -152,6 +152,7 @@ class MakeParent:
     memory_mib: int
     extra_config: Mapping[str, str]
     fork: bool = False
+    pulls: bool = False  # it needs the management network while it is prepared
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +201,16 @@ class WantedPlacement:
     hosts: tuple[str, ...] = ()
     datastore: str = ""
     port_group: str = ""
+    pod_port_group: str = ""
+    pods_apart: bool = False  # Pods have a network of their own, be it that of the template's second card
+
+
+@dataclass(frozen=True, slots=True)
+class PortIsolation:
+    """Whether the ports of a port group are kept apart from one another, and how that is known or can be made so."""
+
+    isolated: bool
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,4 +224,7 @@ class Placement:
     hosts: tuple[str, ...]
     datastore: str = ""
     port_group: str = ""
+    pod_port_group: str = ""
+    pods_apart: bool = False
+    pod_ports: PortIsolation | None = None  # of a port group that is the Pods' alone
     names: Mapping[str, str] = field(default_factory=dict)  # moref → name, for people

@@ -37,7 +37,8 @@ SCHEDULERS = frozenset({
     "schedulerName", "schedulingGates", "schedulingGroup", "tolerations", "topologySpreadConstraints",
 })  # fmt: skip
 GUESTS = frozenset({
-    # Done by the guest's kubelet. dnsPolicy ClusterFirst falls back to the VCH's name servers there.
+    # Done by the guest's kubelet. dnsPolicy ClusterFirst is the VCH's clusterDNS there; without one it falls back to
+    # the VCH's name servers.
     "activeDeadlineSeconds", "automountServiceAccountToken", "containers", "dnsConfig", "dnsPolicy",
     "enableServiceLinks", "ephemeralContainers", "hostAliases", "imagePullSecrets", "initContainers",
     "readinessGates", "restartPolicy", "runtimeClassName", "securityContext", "serviceAccount",
@@ -71,14 +72,14 @@ class Offer:
     classes: Sequence[VMClass]
     images: Sequence[str]  # the default first
     by_namespace: bool = False  # memory is shared within a namespace only
+    cluster_domain: str = ""  # the cluster's DNS domain, where guests know it
 
 
 def plan_pod(pod: KubeObject, offer: Offer) -> PodPlan:
     """The plan for a Pod. Raises UnsupportedPod, ExceedsVMClass."""
     metadata, spec = pod["metadata"], pod["spec"]
     _check_owner(metadata, spec)
-    _check_host(spec)
-    _check_kernel(spec)
+    _check_host(spec, offer)
     _check_volumes(spec)
     for path, container in _containers(spec):
         _check_container(path, container)
@@ -162,7 +163,7 @@ def _check_owner(metadata: KubeObject, spec: KubeObject) -> None:
         )
 
 
-def _check_host(spec: KubeObject) -> None:
+def _check_host(spec: KubeObject, offer: Offer) -> None:
     for field, what in (("hostPID", "process"), ("hostIPC", "IPC"), ("hostNetwork", "network")):
         if spec.get(field):
             raise UnsupportedPod(f"spec.{field}", f"there is no host whose {what} namespace a pod VM could share")
@@ -174,19 +175,13 @@ def _check_host(spec: KubeObject) -> None:
     selected = (spec.get("nodeSelector") or {}).get("kubernetes.io/os", "linux")
     if selected != "linux":
         raise UnsupportedPod("spec.nodeSelector[kubernetes.io/os]", f"pod VMs run linux, not {selected}")
-    if spec.get("setHostnameAsFQDN"):
-        raise UnsupportedPod("spec.setHostnameAsFQDN", "a pod VM does not know the cluster's DNS domain")
+    if spec.get("setHostnameAsFQDN") and not offer.cluster_domain:
+        raise UnsupportedPod(
+            "spec.setHostnameAsFQDN",
+            "a pod VM does not know the cluster's DNS domain: the VirtualContainerHost has no spec.network.clusterDNS",
+        )
     if spec.get("resourceClaims"):
         raise UnsupportedPod("spec.resourceClaims", "devices cannot be given to a pod VM")
-
-
-def _check_kernel(spec: KubeObject) -> None:
-    for number, sysctl in enumerate((spec.get("securityContext") or {}).get("sysctls") or ()):
-        name = str(sysctl.get("name", "")).replace("/", ".")
-        if name.startswith("net."):
-            raise UnsupportedPod(
-                f"spec.securityContext.sysctls[{number}]", f"{name}: the Pod uses its VM's network namespace directly"
-            )
 
 
 def _check_volumes(spec: KubeObject) -> None:

@@ -96,8 +96,9 @@ class PodVM:
     name: str
     identity: PodIdentity
     power_state: PowerState
-    address: str  # allocated by us, from `vch.address`
+    address: str  # the VM's own, allocated by us: `vch.address`
     clone_id: str
+    pod_address: str = ""  # the Pod's in it, allocated by us: `vch.podAddress`
     pin: str | None = None  # `vch.pin`: out of the guest's reach
     report: GuestReport | None = None
     host: str = ""  # moref of the host that it is on

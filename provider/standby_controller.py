@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import structlog
 
 from provider import errors, guestinfo, metrics
+from provider.addresses import VMAddresses
 from provider.backoff import Backoff
 from provider.clock import Clock
 from provider.parent_slots import Demand
@@ -40,13 +41,13 @@ class Standby:
 
 @dataclass(frozen=True, slots=True)
 class StandbyPorts:
-    """The ways out: choose a parent, reserve and release an address, facts for a clone's birth."""
+    """The ways out: choose a parent, reserve and release addresses, facts for a clone's birth."""
 
     known: Callable[[], bool]  # whether it is known which parents are current
     place: Callable[[Demand], ParentVM]
     lend: Callable[[ParentVM], contextlib.AbstractContextManager[None]]
     is_current: Callable[[CloneOrigin], bool]
-    reserve: Callable[[str], str]
+    reserve: Callable[[str], VMAddresses]
     release: Callable[[str], None]
     facts: Callable[..., guestinfo.CloneFacts]
     hold: Callable[[PodVM], Coroutine[object, object, None]]  # be connected to it
@@ -240,7 +241,7 @@ class StandbyController:
                 identity=self._owner,
                 clone_id=clone_id,
                 hostname="standby",
-                address=self._ports.reserve(clone_id),
+                addresses=self._ports.reserve(clone_id),
                 origin=origin,
                 seed=os.urandom(64),
             )

@@ -1,5 +1,7 @@
 """A VirtualContainerHost's status: conditions that come true one after the other, and `Ready`, which is all of them.
 
+`PodNetworkIsolated` stands after them, for itself: Pods can be started without it.
+
 Pure; `virtual_node` tells what happened and `kube.operator_objects` writes it. Conditions follow the API conventions:
 `lastTransitionTime` moves only when `status` does, `reason` is an error's own.
 """
@@ -14,6 +16,7 @@ from provider.api.conditions import ConditionStatus, ConditionType
 from provider.capacity import Resources
 from provider.node import NodeHealth, NodeOffer, parse_time, resource_list, timestamp
 from provider.parentvm import NO_FACTS, GuestFacts, Placement
+from provider.pod_network import Finding
 from provider.podvm import VCenterAbout
 
 KubeObject = dict[str, Any]
@@ -172,6 +175,11 @@ class VCHStatus:
         """From now on there may be VMs of ours."""
         return replace(self, placed=placed, first_ready=self.first_ready or now)
 
+    def pod_network(self, found: Finding, now: datetime) -> "VCHStatus":
+        """Whether Pods are kept apart on their network."""
+        status = ConditionStatus.TRUE if found.isolated else ConditionStatus.FALSE
+        return self._with(ConditionType.POD_NETWORK_ISOLATED, status, found.reason, found.message, now)
+
     def ending(self, refused: bool, pods: int) -> "VCHStatus":
         """The VCH is being deleted, and what that waits for."""
         if refused and pods:
@@ -200,7 +208,8 @@ class VCHStatus:
 
     def object(self, generation: int, node: str) -> KubeObject:
         """The status sub-resource. `with_ready` comes before."""
-        conditions = {kind: self.get(kind) for kind in (*_ALL, ConditionType.READY)}
+        shown = (*_ALL, ConditionType.READY, ConditionType.POD_NETWORK_ISOLATED)
+        conditions = {kind: self.get(kind) for kind in shown}
         status: KubeObject = {
             "observedGeneration": generation,
             "node": node,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from provider import guestinfo
 from provider.api.vch import VirtualContainerHostSpec
 from provider.lifecycle import Facts, PodFacts
 from provider.parent_slots import Image, Slot
@@ -51,6 +52,12 @@ def make_vm(moref: str = "vm-1", *, uid: str = UID, name: str = "web", **fields:
         "clone_id": "c0",
     }
     return PodVM(**{**given, **fields})
+
+
+def make_pod_network(address: str = "10.1.0.5", **fields: Any) -> guestinfo.PodNetwork:
+    """As a guest is told of a Pod's network where nothing is isolated or denied."""
+    given = {"prefix_length": 24, "gateway": None, "isolation": "None", "denied": (), "service_routing": "Guest"}
+    return guestinfo.PodNetwork(**{**given, **fields, "address": address})
 
 
 def make_plan(**fields: Any) -> PodPlan:
@@ -113,7 +120,7 @@ def make_parent_vm(moref: str = "vm-7", *, key: ParentKey | None = None, digest:
 
 def make_vch_spec(**fields: Any) -> dict:
     """The spec of a VirtualContainerHost as the API server has it; `fields` are laid over its parts."""
-    given: dict[str, dict] = {
+    given: dict[str, dict[str, Any]] = {
         "vCenter": {"server": "vcenter.test", "credentialsSecretRef": {"name": "vcenter"}},
         "placement": {"folder": "pods", "resourcePool": "pods"},
         "network": {"ranges": ["10.0.0.5-10.0.0.50"], "prefixLength": 24, "gateway": "10.0.0.1"},

@@ -2,7 +2,7 @@
 
 import pytest
 
-from provider.addresses import AddressBook, parse_ranges
+from provider.addresses import AddressBook, PodVMAddresses, VMAddresses, parse_ranges
 from provider.errors import AddressesExhausted
 
 
@@ -42,3 +42,37 @@ def test_an_address_that_was_given_back_is_not_given_out_at_once() -> None:
     assert given == ["10.0.0.5", "10.0.0.6", "10.0.0.7", "10.0.1.1", "10.0.0.5", "10.0.0.6"]
     book.reserve("held")
     assert {book.reserve(f"more-{number}") for number in range(3)} == {"10.0.1.1", "10.0.0.5", "10.0.0.6"}
+
+
+PODS = "spec.podNetwork.ranges"
+
+
+def test_a_vm_and_its_pod_have_an_address_each_until_they_are_given_back() -> None:
+    book = PodVMAddresses(parse_ranges(["10.0.0.5-10.0.0.9"]), parse_ranges(["10.1.0.5-10.1.0.7"], field=PODS), set)
+    assert len(book) == 3, "the smaller pool is the limit"
+    assert book.reserve("a") == book.reserve("a") == VMAddresses("10.0.0.5", "10.1.0.5")
+    assert book.reserve("b") == VMAddresses("10.0.0.6", "10.1.0.6")
+    book.release("a")
+    assert [book.reserve(holder).pod for holder in ("c", "d")] == ["10.1.0.7", "10.1.0.5"]
+
+
+def test_the_pool_that_is_empty_is_named_and_nothing_of_the_other_is_kept() -> None:
+    used: set[str] = set()
+    book = PodVMAddresses(parse_ranges(["10.0.0.5-10.0.0.6"]), parse_ranges(["10.1.0.5"], field=PODS), lambda: used)
+    book.reserve("a")
+    with pytest.raises(AddressesExhausted, match=r"all 1 addresses of spec\.podNetwork\.ranges"):
+        book.reserve("b")
+    assert book.lend("parent") == "10.0.0.6"
+    with pytest.raises(AddressesExhausted, match=r"spec\.network\.ranges"):
+        book.reserve("b")
+
+
+def test_without_a_network_of_their_own_pods_have_addresses_of_the_vms_pool() -> None:
+    book = PodVMAddresses(parse_ranges(["10.0.0.5-10.0.0.9"]), None, set)
+    assert len(book) == 2
+    given = [book.reserve("a"), book.reserve("b")]
+    assert {each.management for each in given} | {each.pod for each in given} == {f"10.0.0.{n}" for n in range(5, 9)}
+    with pytest.raises(AddressesExhausted):
+        book.reserve("c")
+    book.release("a")
+    assert book.reserve("c")

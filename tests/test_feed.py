@@ -132,8 +132,8 @@ def test_what_the_pod_does_not_name_is_not_given() -> None:
     assert objects == [node, found[0], pod]
 
 
-def test_the_node_of_a_guest_has_the_vms_size_and_address() -> None:
-    node = feed.guest_node("vch", {"a": "b"}, make_class(1500, 1024), "10.0.0.5")
+def test_the_node_of_a_guest_has_the_vms_size_and_the_address_that_everybody_sees() -> None:
+    node = feed.guest_node("vch", {"a": "b"}, make_class(1500, 1024), "192.0.2.10")
     assert node["status"]["allocatable"] == {"cpu": "1500m", "memory": "1024", "pods": "1"}
-    assert node["status"]["addresses"][0]["address"] == "10.0.0.5"
+    assert node["status"]["addresses"][0]["address"] == "192.0.2.10"
     assert node["metadata"]["labels"] == {"a": "b"}

@@ -12,7 +12,7 @@ from provider import guestinfo
 from provider.guestinfo import CloneFacts, GuestNetwork
 from provider.parentvm import ParentKey, ParentMarks
 from provider.podvm import CloneOrigin, PowerState
-from tests.builders import make_identity
+from tests.builders import make_identity, make_pod_network
 
 MARKS = ParentMarks("c", "v", "p0", ParentKey("host-1", "photon", "small", "team-a"), "d1")
 
@@ -23,6 +23,7 @@ def make_clone_facts(**fields: Any) -> CloneFacts:
         "clone_id": "c0",
         "hostname": "web",
         "network": GuestNetwork("10.0.0.5", 24, "10.0.0.1", ("10.0.0.2",)),
+        "pod_network": make_pod_network("10.1.0.5", gateway="10.1.0.1", isolation="Pod", denied=("10.0.0.0/24",)),
         "client_ca_pem": "PEM",
         "seed": b"s" * 64,
         "now": 1.5,
@@ -36,14 +37,15 @@ def test_what_is_written_at_the_clone_is_read_from_the_vm() -> None:
     vm = guestinfo.decode_pod_vm("vm-1", "web", PowerState.ON, written)
     assert vm is not None
     assert vm.identity == make_identity()
-    assert (vm.address, vm.clone_id, vm.pin, vm.report) == ("10.0.0.5", "c0", None, None)
+    assert (vm.address, vm.pod_address) == ("10.0.0.5", "10.1.0.5")
+    assert (vm.clone_id, vm.pin, vm.report) == ("c0", None, None)
     assert (vm.origin, vm.standby) == (CloneOrigin("p0", "photon", "small"), False)
 
 
 def test_what_decides_whose_vm_it_is_is_out_of_the_guests_reach() -> None:
     written = guestinfo.encode_clone(make_clone_facts())
     marks = [key for key in written if not key.startswith("guestinfo.")]
-    assert {guestinfo.POD_UID, guestinfo.CLUSTER, guestinfo.VCH, guestinfo.ADDRESS} <= set(marks)
+    assert {guestinfo.POD_UID, guestinfo.CLUSTER, guestinfo.VCH, guestinfo.ADDRESS, guestinfo.POD_ADDRESS} <= set(marks)
 
 
 @pytest.mark.parametrize("missing", [guestinfo.CLUSTER, guestinfo.VCH, guestinfo.POD_UID, guestinfo.NODE])
@@ -62,8 +64,29 @@ def test_what_a_guest_is_told_is_what_its_agent_reads() -> None:
     assert told["pod"] == {"namespace": "default", "name": "web", "uid": make_identity().uid}
     assert (told["address"], told["gateway"], told["nameservers"]) == ("10.0.0.5/24", "10.0.0.1", ["10.0.0.2"])
     assert told.keys() == {
-        *("cloneId", "pod", "node", "hostname", "address", "gateway", "nameservers", "time", "seed", "clientCA")
+        *("cloneId", "pod", "node", "hostname", "address", "gateway", "nameservers", "time", "seed", "clientCA"),
+        "podNetwork",
     }
+
+
+def test_a_guest_is_told_of_its_pods_network() -> None:
+    told = json.loads(guestinfo.encode_clone(make_clone_facts())[guestinfo.IDENTITY])["podNetwork"]
+    assert told == {
+        "addresses": ["10.1.0.5/24"],
+        "gateways": ["10.1.0.1"],
+        "isolation": "Pod",
+        "denied": ["10.0.0.0/24"],
+        "serviceRouting": "Guest",
+    }
+    alone = guestinfo.encode_clone(make_clone_facts(pod_network=make_pod_network(gateway=None)))
+    assert json.loads(alone[guestinfo.IDENTITY])["podNetwork"]["gateways"] == []
+
+
+def test_the_pod_of_a_vm_of_before_has_its_vms_address() -> None:
+    written = guestinfo.encode_clone(make_clone_facts()) | {guestinfo.POD_ADDRESS: ""}
+    vm = guestinfo.decode_pod_vm("vm-1", "web", PowerState.ON, written)
+    assert vm is not None
+    assert (vm.address, vm.pod_address) == ("10.0.0.5", "10.0.0.5")
 
 
 def test_everything_that_is_believed_of_a_vm_is_watched() -> None:

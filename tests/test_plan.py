@@ -58,7 +58,6 @@ def test_a_vm_is_called_as_a_kubelet_calls_the_pod(spec: dict, hostname: str) ->
         ("spec.nodeSelector[kubernetes.io/os]", {"nodeSelector": {"kubernetes.io/os": "windows"}}),
         ("spec.setHostnameAsFQDN", {"setHostnameAsFQDN": True}),
         ("spec.resourceClaims", {"resourceClaims": [{"name": "gpu"}]}),
-        ("spec.securityContext.sysctls[0]", {"securityContext": {"sysctls": [{"name": "net.core.somaxconn"}]}}),
         ("spec.volumes[0].hostPath.path", {"volumes": [{"name": "v", "hostPath": {"path": "/etc"}}]}),
         ("spec.volumes[0].hostPath.path", {"volumes": [{"name": "v", "hostPath": {"path": "/tmp/../etc"}}]}),
         ("spec.volumes[0].hostPath.path", {"volumes": [{"name": "v", "hostPath": {"path": "/tmpfoo"}}]}),
@@ -85,10 +84,6 @@ def test_a_vm_is_called_as_a_kubelet_calls_the_pod(spec: dict, hostname: str) ->
         ),
         ("spec.resources.requests[hugepages-2Mi]", {"resources": {"requests": {"hugepages-2Mi": "2Mi"}}}),
         (
-            "spec.securityContext.sysctls[1]",
-            {"securityContext": {"sysctls": [{"name": "kernel.msgmax"}, {"name": "net/ipv4/ip_forward"}]}},
-        ),
-        (
             "spec.ephemeralContainers[0].ports[1].hostPort",
             {"ephemeralContainers": [make_container(ports=[{"containerPort": 1}, {"hostPort": 2}])]},
         ),
@@ -112,7 +107,7 @@ def test_what_no_pod_vm_can_honour_is_refused_by_its_field(field: str, spec: dic
         {"volumes": [{"name": "v", "projected": {"sources": [{"serviceAccountToken": {}, "secret": None}]}}]},
         {"hostPID": False, "hostNetwork": False},
         {"hostUsers": True},
-        {"securityContext": {"sysctls": [{"name": "kernel.shm_rmid_forced"}]}},
+        {"securityContext": {"sysctls": [{"name": "kernel.shm_rmid_forced"}, {"name": "net.core.somaxconn"}]}},
         {"volumes": [{"name": "v", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}]},
         {"volumes": [{"name": "v", "emptyDir": None}]},
         {"containers": [make_container(resources={"limits": {"nvidia.com/gpu": "0"}})]},
@@ -123,6 +118,12 @@ def test_what_no_pod_vm_can_honour_is_refused_by_its_field(field: str, spec: dic
 )
 def test_what_the_guest_can_do_is_let_through(spec: dict) -> None:
     plan.plan_pod(make_pod(**spec), make_offer())
+
+
+def test_a_pod_has_its_full_name_where_the_clusters_domain_is_known() -> None:
+    plan.plan_pod(make_pod(setHostnameAsFQDN=True), make_offer(cluster_domain="cluster.local"))
+    with pytest.raises(UnsupportedPod, match=r"no spec\.network\.clusterDNS"):
+        plan.plan_pod(make_pod(setHostnameAsFQDN=True), make_offer())
 
 
 @pytest.mark.parametrize("kind", sorted(plan.GUEST_VOLUMES - {"projected"}))

@@ -9,6 +9,7 @@ from provider import errors
 from provider.api.conditions import ConditionStatus, ConditionType
 from provider.capacity import Resources
 from provider.parentvm import Placement
+from provider.pod_network import Finding
 from provider.vch_status import STAGES, Counts, ParentCounts, VCHStatus, blame
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -28,6 +29,17 @@ def test_ready_is_all_the_others_together() -> None:
     ready = broken.get(ConditionType.READY)
     assert (ready.status, ready.reason) == (ConditionStatus.FALSE, "AddressNotServed")
     assert broken.health().can_clone, "a kubelet API that is not served does not keep Pods from starting"
+
+
+def test_the_pods_network_has_a_condition_after_the_others_that_ready_does_not_depend_on() -> None:
+    single = Finding(False, "SingleNetwork", "one network")
+    status = make_ready().pod_network(single, NOW).with_ready(NOW)
+    assert status.get(ConditionType.READY).status is ConditionStatus.TRUE
+    shown = status.object(generation=3, node="vch")["conditions"]
+    assert [each["type"] for each in shown][-2:] == ["Ready", "PodNetworkIsolated"]
+    assert (shown[-1]["status"], shown[-1]["reason"]) == ("False", "SingleNetwork")
+    isolated = VCHStatus.of_object(status.object(3, "vch")).pod_network(Finding(True, "Isolated", "x"), LATER)
+    assert isolated.get(ConditionType.POD_NETWORK_ISOLATED).since == LATER
 
 
 def test_what_comes_after_a_failure_is_not_known() -> None:

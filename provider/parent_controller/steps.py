@@ -102,6 +102,7 @@ class ParentSteps:
             memory_mib=slot.vm_class.memory_mib,
             extra_config=guestinfo.encode_parent(marks, told, address),
             fork=base is not None,
+            pulls=network is not None,
         )
         self._log.info("making parent", vm=request.name, fork_of=base.name if base else None)
         with self._lend(base) if base else contextlib.nullcontext():

@@ -116,7 +116,7 @@ class Guest:
 
     def _objects(self, pod: KubeObject) -> list[KubeObject]:
         here = self._surroundings
-        node = feed.guest_node(here.node, here.node_labels, self._size(), self.vm.address)
+        node = feed.guest_node(here.node, here.node_labels, self._size(), here.spec.node.address)
         found = self._references.found()
         services = [thing for thing in found if thing["kind"] == "Service"]
         return list(feed.guest_objects(pod, node, found, services))

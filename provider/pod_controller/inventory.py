@@ -103,14 +103,15 @@ class Inventory:
         return [vm for vm in found if vm.identity.uid != uid and vm.power_state is not PowerState.OFF]
 
     def addresses(self) -> set[str]:
-        """In use, whosever VMs they are."""
+        """In use, whosever VMs they are: VMs' own and Pods'."""
         standby = [each.vm for each in self._standby.values()]
-        return {vm.address for vm in (*self.vms(), *standby, *self._foreign.values()) if vm.address}
+        return {address for vm in (*self.vms(), *standby, *self._foreign.values()) for address in _addresses(vm)}
 
     def address_taken(self, vm: PodVM) -> bool:
-        """Another of our VMs has its address with a better right: it was fed, or else seen before. A clone can outlive
-        the process that asked for it, and the next one knows its address only when it appears."""
-        sharing = [each for each in self.vms() if vm.address and each.address == vm.address]
+        """Another of our VMs has an address of its with a better right: it was fed, or else seen before. A clone can
+        outlive the process that asked for it, and the next one knows its addresses only when it appears."""
+        own = _addresses(vm)
+        sharing = [each for each in self.vms() if own & _addresses(each)]
         first = next((each for each in sharing if each.pin), sharing[0] if sharing else vm)
         return first.moref != vm.moref
 
@@ -170,6 +171,10 @@ class Inventory:
         self._names[who.namespace, who.name].discard(moref)
         if not self._names[who.namespace, who.name]:
             del self._names[who.namespace, who.name]
+
+
+def _addresses(vm: PodVM) -> set[str]:
+    return {vm.address, vm.pod_address} - {""}
 
 
 def _state(vm: PodVM) -> tuple[PowerState, bool]:

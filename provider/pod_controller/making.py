@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from provider import errors, guestinfo
+from provider.addresses import VMAddresses
 from provider.parent_slots import Demand
 from provider.plan import PodPlan
 from provider.pod_controller.surroundings import Surroundings
@@ -47,7 +48,7 @@ async def _bind(here: Surroundings, identity: PodIdentity, wanted: PodPlan, vm: 
         identity=identity,
         clone_id=vm.clone_id,
         hostname=wanted.hostname,
-        address=vm.address,
+        addresses=VMAddresses(vm.address, vm.pod_address),
         origin=vm.origin,
         seed=os.urandom(64),
     )
@@ -70,7 +71,7 @@ async def _clone(here: Surroundings, identity: PodIdentity, wanted: PodPlan) -> 
         identity=identity,
         clone_id=secrets.token_hex(16),
         hostname=wanted.hostname,
-        address=here.reserve(identity.uid),
+        addresses=here.reserve(identity.uid),
         origin=CloneOrigin(parent.marks.parent_id, wanted.image, wanted.vm_class.name, wanted.shares),
         seed=os.urandom(64),
     )

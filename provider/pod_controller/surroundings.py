@@ -5,8 +5,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from provider import guestinfo
-from provider.addresses import AddressBook
+from provider import guestinfo, pod_network
+from provider.addresses import PodVMAddresses, VMAddresses
 from provider.admission import Admission
 from provider.api.vch import VirtualContainerHostSpec
 from provider.brake import Losses
@@ -98,7 +98,7 @@ class Surroundings:
     node: str
     node_labels: dict[str, str]
     spec: VirtualContainerHostSpec
-    addresses: AddressBook
+    addresses: PodVMAddresses
     inventory: Inventory
     parents: Parents
     standby: StandbyClones
@@ -116,7 +116,14 @@ class Surroundings:
     rights_in_doubt: Callable[[], None]  # vCenter has refused something for lack of a privilege
 
     def clone_facts(
-        self, *, identity: PodIdentity, clone_id: str, hostname: str, address: str, origin: CloneOrigin, seed: bytes
+        self,
+        *,
+        identity: PodIdentity,
+        clone_id: str,
+        hostname: str,
+        addresses: VMAddresses,
+        origin: CloneOrigin,
+        seed: bytes,
     ) -> guestinfo.CloneFacts:
         """What a VM is told at its birth, or when it is bound to a Pod."""
         network = self.spec.network
@@ -124,15 +131,18 @@ class Surroundings:
             identity=identity,
             clone_id=clone_id,
             hostname=hostname,
-            network=guestinfo.GuestNetwork(address, network.prefix_length, network.gateway, tuple(network.nameservers)),
+            network=guestinfo.GuestNetwork(
+                addresses.management, network.prefix_length, network.gateway, tuple(network.nameservers)
+            ),
+            pod_network=pod_network.of_guest(self.spec, addresses.pod),
             client_ca_pem=self.credentials.ca_pem,
             seed=seed,
             now=self.clock.now().timestamp(),
             origin=origin,
         )
 
-    def reserve(self, uid: str) -> str:
-        """The address for a Pod's VM, the same until there is one. Raises AddressesExhausted."""
+    def reserve(self, uid: str) -> VMAddresses:
+        """The addresses for a Pod's VM, the same until there is one. Raises AddressesExhausted."""
         return self.addresses.reserve(uid)
 
     def release(self, uid: str) -> None:

@@ -202,8 +202,8 @@ class FakeVSphere:
                 self.broken_promises.append(f"two VMs of Pod {vm.identity.uid}")
             elif (other.identity.namespace, other.identity.name) == (vm.identity.namespace, vm.identity.name):
                 self.broken_promises.append(f"two Pods named {vm.identity.name} may run")
-            if other.address == vm.address:
-                self.broken_promises.append(f"two Pods have the address {vm.address}")
+            for address in {other.address, other.pod_address} & {vm.address, vm.pod_address}:
+                self.broken_promises.append(f"two VMs or Pods have the address {address}")
 
     def _report(self, moref: str) -> None:
         """The agent has thawed."""
@@ -212,7 +212,7 @@ class FakeVSphere:
             return
         phase = GuestPhase.REFUSED if self.behaviour.agents_refuse else GuestPhase.READY
         told = json.loads(self.requests[-1].extra_config[guestinfo.IDENTITY])
-        assert {"cloneId", "address", "seed", "hostname"} <= told.keys()
+        assert {"cloneId", "address", "seed", "hostname", "podNetwork"} <= told.keys()
         report = GuestReport(vm.clone_id, phase, f"sha256:{moref}", vm.address, 10350)
         self.change(moref, report=report, change_version=_next(vm))
 

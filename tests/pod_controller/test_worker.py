@@ -17,7 +17,7 @@ async def test_a_pod_gets_exactly_one_vm_and_runs_in_it(world: World) -> None:
     await world.passes(300)
     assert world.count("clone") == 1
     assert vm.pin == f"sha256:{vm.moref}"
-    assert world.pods.status()["podIP"] == vm.address
+    assert world.pods.status()["podIP"] == vm.pod_address == "10.1.0.5"
     assert {"VirtualMachineCloned", "GuestReady"} <= world.events.reasons()
 
 
@@ -46,6 +46,26 @@ async def test_each_of_many_pods_has_a_vm_and_an_address_of_its_own(world: World
     await world.until(lambda: all(world.pods.phase(name) == "Running" for name in world.pods.stored))
     assert world.count("clone") == 40
     assert len({vm.address for vm in world.vsphere.vms.values()}) == 40
+    assert len({vm.pod_address for vm in world.vsphere.vms.values()}) == 40
+
+
+async def test_without_a_network_of_their_own_pods_have_addresses_beside_their_vms(world: World) -> None:
+    await world.stop()
+    world.start(addresses="10.0.0.5-10.0.0.8", pods=None)
+    for name in ("first", "second"):
+        await world.run_pod(name)
+    vms = world.vsphere.vms.values()
+    assert {address for vm in vms for address in (vm.address, vm.pod_address)} == {f"10.0.0.{n}" for n in range(5, 9)}
+    assert {world.pods.status(name)["podIP"] for name in ("first", "second")} == {vm.pod_address for vm in vms}
+
+
+async def test_the_ranges_that_are_used_up_are_named(world: World) -> None:
+    await world.stop()
+    world.start(pods="10.1.0.5")
+    await world.run_pod("first")
+    world.pods.create("second")
+    await world.until(lambda: world.pods.status("second").get("reason") == "AddressesExhausted")
+    assert "spec.podNetwork.ranges" in world.pods.status("second")["message"]
 
 
 async def test_a_pod_without_an_address_waits_for_another_to_go(world: World) -> None:

@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any, cast
 
-from provider.addresses import AddressBook, parse_ranges
+from provider.addresses import PodVMAddresses, parse_ranges
 from provider.admission import Admission
 from provider.brake import Losses
 from provider.capacity import Resources
@@ -45,8 +45,8 @@ class World:
         self._promises: list[str] = []
         self._tasks: list[asyncio.Task[None]] = []
 
-    def start(self, addresses: str = "10.0.0.5-10.0.0.250") -> None:
-        """A process begins: it knows nothing but what it is shown."""
+    def start(self, addresses: str = "10.0.0.5-10.0.0.250", pods: str | None = "10.1.0.5-10.1.0.250") -> None:
+        """A process begins: it knows nothing but what it is shown. `pods`: their own addresses; None: of the VMs'."""
         inventory = Inventory("c", "v")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         here = Surroundings(
@@ -55,7 +55,11 @@ class World:
             node=NODE,
             node_labels={},
             spec=make_spec(),
-            addresses=AddressBook(parse_ranges([addresses]), inventory.addresses),
+            addresses=PodVMAddresses(
+                parse_ranges([addresses]),
+                parse_ranges([pods], field="spec.podNetwork.ranges") if pods else None,
+                inventory.addresses,
+            ),
             inventory=inventory,
             parents=self.parents,
             standby=self.standby,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from provider import guestinfo
-from provider.addresses import AddressBook, parse_ranges
+from provider.addresses import PodVMAddresses, VMAddresses, parse_ranges
 from provider.errors import NoParentReady
 from provider.guestinfo import CloneFacts, GuestNetwork
 from provider.parent_slots import Demand
@@ -16,7 +16,7 @@ from provider.plan import PodPlan
 from provider.pod_controller import Inventory
 from provider.podvm import InventoryEvent, PodVM
 from provider.standby_controller import Standby, StandbyController, StandbyPorts
-from tests.builders import make_identity, make_plan
+from tests.builders import make_identity, make_plan, make_pod_network
 from tests.pod_controller.fake_vsphere import FakeVSphere
 from tests.pod_controller.hurried_loop import LoopClock
 
@@ -38,7 +38,7 @@ class Reserve:
         self.clock = LoopClock()
         self.controller: StandbyController
         self.inventory: Inventory
-        self.addresses: AddressBook
+        self.addresses: PodVMAddresses
         self._running: asyncio.Task[None] | None = None
 
     async def _hold(self, vm: PodVM) -> None:
@@ -51,7 +51,9 @@ class Reserve:
     def start(self) -> None:
         """A process begins: it knows nothing but what it is shown."""
         self.inventory = Inventory("c", "v")
-        self.addresses = AddressBook(parse_ranges(["10.0.0.5-10.0.0.50"]), self.inventory.addresses)
+        self.addresses = PodVMAddresses(
+            parse_ranges(["10.0.0.5-10.0.0.50"]), parse_ranges(["10.1.0.5-10.1.0.50"]), self.inventory.addresses
+        )
         ports = StandbyPorts(
             known=lambda: self.known,
             place=self._place,
@@ -101,7 +103,7 @@ class Reserve:
             identity=identity,
             clone_id=vm.clone_id,
             hostname=plan.hostname,
-            address=vm.address,
+            addresses=VMAddresses(vm.address, vm.pod_address),
             origin=vm.origin,
             seed=b"",
         )
@@ -121,7 +123,11 @@ class Reserve:
             raise NoParentReady("its parent is being made")
         return parent
 
-    def _facts(self, *, address: str, **facts: Any) -> CloneFacts:
+    def _facts(self, *, addresses: VMAddresses, **facts: Any) -> CloneFacts:
         return CloneFacts(
-            **facts, network=GuestNetwork(address, 24, None), client_ca_pem="PEM", now=self.clock.now().timestamp()
+            **facts,
+            network=GuestNetwork(addresses.management, 24, None),
+            pod_network=make_pod_network(addresses.pod),
+            client_ca_pem="PEM",
+            now=self.clock.now().timestamp(),
         )

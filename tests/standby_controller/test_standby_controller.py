@@ -3,6 +3,7 @@
 import pytest
 
 from provider import errors
+from provider.addresses import VMAddresses
 from provider.parent_slots import Demand
 from provider.podvm import PodVM, PowerState
 from provider.standby_controller import Standby, wanted
@@ -220,7 +221,10 @@ async def test_addresses_are_free_again_when_cloning_fails(not_started: Reserve)
     not_started.start()
     await not_started.ready(2)
     others = {not_started.addresses.reserve(f"uid-{number}") for number in range(46 - 2)}
-    assert not others & {vm.address for vm in not_started.vsphere.vms.values()}, "all but the clones' are free"
+    taken = {VMAddresses(vm.address, vm.pod_address) for vm in not_started.vsphere.vms.values()}
+    assert len(taken) == 2
+    assert {each.management for each in others}.isdisjoint(each.management for each in taken), "all others are free"
+    assert {each.pod for each in others}.isdisjoint(each.pod for each in taken)
 
 
 async def test_a_stale_picture_changes_nothing(reserve: Reserve) -> None:

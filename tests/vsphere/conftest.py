@@ -25,6 +25,7 @@ from provider.parentvm import WantedPlacement
 from provider.podvm import CloneOrigin, CloneRequest, InventoryEvent, PodIdentity, Synced
 from provider.vsphere import vcenter
 from provider.vsphere.vcenter import VCenter
+from tests.builders import make_pod_network
 
 USER, PASSWORD = "administrator", "secret"
 PATIENCE = 60.0
@@ -205,6 +206,7 @@ def make_facts(name: str = "pod-1", *, uid: str = "uid-1") -> CloneFacts:
         clone_id=f"clone-of-{uid}",
         hostname=name,
         network=GuestNetwork("192.0.2.7", 24, None),
+        pod_network=make_pod_network("198.51.100.7"),
         client_ca_pem="PEM",
         seed=bytes(64),
         now=0.0,

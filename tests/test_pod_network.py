@@ -1,0 +1,97 @@
+"""What follows from a VCH's `spec.podNetwork`, or from there being none."""
+
+from typing import Any
+
+import pytest
+
+from provider import errors, guest_setup, pod_network
+from provider.api.supplies import ClusterDNS, Proxy, Registries
+from provider.api.vch import VirtualContainerHostSpec
+from provider.parentvm import Placement, PortIsolation
+from provider.pod_network import Finding
+from tests.builders import make_spec
+
+OWN: dict[str, Any] = {"ranges": ["10.1.0.16 - 10.1.0.250"], "prefixLength": 24, "gateway": "10.1.0.1"}
+
+
+def make_own(**fields: Any) -> VirtualContainerHostSpec:
+    return make_spec(podNetwork={**OWN, **fields})
+
+
+def make_placement(ports: PortIsolation | None = None) -> Placement:
+    return Placement("dc", "c", "p", "f", (), pod_ports=ports)
+
+
+def test_pods_have_the_addresses_of_their_own_network() -> None:
+    pools = pod_network.pools(make_own())
+    assert pools.pods is not None
+    assert (len(pools.management), len(pools.pods)) == (46, 235)
+    assert pod_network.pools(make_spec()).pods is None
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        ({"ranges": ["10.1.0.5-10.1.0.5", "10.1.0.4-10.1.0.6"]}, "overlap"),
+        ({"ranges": ["10.1.0.1-10.1.0.9"]}, "10.1.0.1"),
+        ({"ranges": ["10.0.0.60-10.0.0.90"], "gateway": None}, "is the management network 10.0.0.0/24"),
+        ({"prefixLength": 8}, "10.0.0.0/8 is the management network"),
+    ],
+)
+def test_ranges_that_cannot_be_are_named(own: dict, words: str) -> None:
+    with pytest.raises(errors.InvalidSpec, match=rf"spec\.podNetwork\.ranges: .*{words}"):
+        pod_network.pools(make_own(**own))
+
+
+def test_ranges_of_the_vms_are_named_by_their_own_field() -> None:
+    with pytest.raises(errors.InvalidSpec, match=r"spec\.network\.ranges"):
+        pod_network.pools(make_spec(network={"ranges": ["10.0.0.1-10.0.0.9"]}))
+
+
+def test_a_pod_may_not_reach_the_management_network() -> None:
+    told = pod_network.of_guest(make_own(), "10.1.0.20")
+    assert (told.address, told.prefix_length, told.gateway) == ("10.1.0.20", 24, "10.1.0.1")
+    assert (told.isolation, told.service_routing) == ("Pod", "Guest")
+    assert told.denied == ("10.0.0.0/24", "192.0.2.10")
+
+
+def test_a_pod_may_not_reach_its_peers_where_that_is_denied() -> None:
+    told = pod_network.of_guest(make_own(peerTraffic="Deny", serviceRouting="None"), "10.1.0.20")
+    assert told.denied == ("10.0.0.0/24", "192.0.2.10", "10.1.0.16-10.1.0.250")
+    assert told.service_routing == "None"
+
+
+def test_every_subnet_of_the_management_network_is_denied_once() -> None:
+    spec = make_spec(podNetwork=OWN, network={"ranges": ["10.0.0.5-10.0.0.9", "10.0.0.20", "10.2.0.5"]})
+    assert pod_network.of_guest(spec, "10.1.0.20").denied == ("10.0.0.0/24", "10.2.0.0/24", "192.0.2.10")
+
+
+def test_on_one_network_a_pod_may_not_reach_the_addresses_of_vms() -> None:
+    told = pod_network.of_guest(make_spec(), "10.0.0.6")
+    assert (told.prefix_length, told.gateway, told.isolation) == (24, "10.0.0.1", "None")
+    assert told.denied == ("10.0.0.5-10.0.0.50", "192.0.2.10")
+
+
+@pytest.mark.parametrize(
+    ("spec", "ports", "reason", "words"),
+    [
+        (make_own(), PortIsolation(True, "an isolated private VLAN"), "Isolated", "an isolated private VLAN"),
+        (make_own(), PortIsolation(False, "VLAN 7 alone"), "PortGroupNotIsolated", "VLAN 7 alone"),
+        (make_own(), None, "PortGroupNotIsolated", "spec.podNetwork.portGroup is not given"),
+        (make_own(isolation="None"), PortIsolation(True, "x"), "NotIsolatedBySpec", "isolation is None"),
+        (make_own(isolation="Namespace"), None, "NotIsolatedBySpec", "isolation is Namespace"),
+        (make_spec(), None, "SingleNetwork", "give the VirtualContainerHost a spec.podNetwork"),
+    ],
+)
+def test_whether_pods_are_isolated_is_told_with_the_remedy(
+    spec: VirtualContainerHostSpec, ports: PortIsolation | None, reason: str, words: str
+) -> None:
+    found = pod_network.isolation(spec, make_placement(ports))
+    assert found == Finding(reason == "Isolated", reason, found.message)
+    assert words in found.message
+
+
+def test_parents_are_told_of_the_clusters_dns_only_where_there_is_one() -> None:
+    common = guest_setup.common(Registries(), None, Proxy(), ClusterDNS(servers=["10.96.0.10"]))
+    assert common == {"dns": {"servers": ["10.96.0.10"], "domain": "cluster.local"}}
+    assert guest_setup.common(Registries(), None, Proxy()) == {}
