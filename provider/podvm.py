@@ -174,7 +174,10 @@ class VSphere(Protocol):
         """
 
     async def template(self, name: str) -> str:
-        """The moref of a template, or of a VM that parents are made from. Raises TemplateNotFound, AmbiguousName."""
+        """The moref of a template, or of a VM that parents are made from.
+
+        Raises TemplateNotFound, AmbiguousName, TemplateUnsuitable.
+        """
 
     async def import_item(self, library: str, item: str, name: str) -> str:
         """Make a template `name` in the VCH's folder from a content library's item; returns its moref.
@@ -207,7 +210,7 @@ class VSphere(Protocol):
         """Returns when on. On already: success. Raises VMGone, HostUnavailable, InsufficientResources."""
 
     async def clone(self, request: CloneRequest) -> str:
-        """Instant-clone the parent; returns the new VM's moref when the task has ended well.
+        """Instant-clone the parent; returns the new VM's moref when the task has ended well. No card is connected.
 
         Not idempotent: before calling again after any error, look `uid` up in the inventory and adopt. Raises
         ParentNotFound, ParentNotFrozen, ParentUnsuitable, ParentExhausted (all of them: take another parent),
@@ -222,7 +225,7 @@ class VSphere(Protocol):
         """
 
     async def pin(self, moref: str, fingerprint: str) -> None:
-        """Write `vch.pin`. Raises VMGone. Idempotent."""
+        """Write `vch.pin` and connect the VM's network cards, in one. Raises VMGone. Idempotent."""
 
     async def power_off(self, moref: str) -> None:
         """Hard power-off; returns when off. Off already, or gone: success."""

@@ -1,32 +1,31 @@
 """What is sent to vSphere. Builds, calls nothing.
 
-`location` of an instant clone holds folder and pool only: host and datastore are rejected by CheckInstantClone_Task,
-and all else is documented as unsupported (InstantCloneSpec). CPU and memory cannot change in an instant clone.
+`location` of an instant clone holds folder, pool and edits of network cards only: host and datastore are rejected by
+CheckInstantClone_Task, and all else is documented as unsupported (InstantCloneSpec). CPU and memory cannot change in an
+instant clone.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from pyVmomi import vim
 
 from provider import guestinfo
 from provider.parentvm import MakeParent, Placement
 
+DeviceChanges = Sequence[vim.vm.device.VirtualDeviceSpec]
 
-def instant_clone_spec(name: str, extra_config: Mapping[str, str], placement: Placement) -> vim.vm.InstantCloneSpec:
+
+def instant_clone_spec(
+    name: str, extra_config: Mapping[str, str], placement: Placement, cards: DeviceChanges
+) -> vim.vm.InstantCloneSpec:
     """Of a pod VM, a standby VM or a fork."""
-    return vim.vm.InstantCloneSpec(
-        name=name,
-        location=vim.vm.RelocateSpec(
-            folder=vim.Folder(placement.folder), pool=vim.ResourcePool(placement.resource_pool)
-        ),
-        config=options(extra_config),
-    )
+    location = vim.vm.RelocateSpec(folder=vim.Folder(placement.folder), pool=vim.ResourcePool(placement.resource_pool))
+    if cards:
+        location.deviceChange = list(cards)
+    return vim.vm.InstantCloneSpec(name=name, location=location, config=options(extra_config))
 
 
-def full_clone_spec(
-    request: MakeParent, placement: Placement, device_changes: Sequence[vim.vm.device.VirtualDeviceSpec]
-) -> vim.vm.CloneSpec:
+def full_clone_spec(request: MakeParent, placement: Placement, cards: DeviceChanges) -> vim.vm.CloneSpec:
     """Of a parent: everything that its instant clones cannot change is decided here."""
     location = vim.vm.RelocateSpec(
         host=vim.HostSystem(request.host),
@@ -44,25 +43,15 @@ def full_clone_spec(
             # The template's own may not divide the number of CPUs, which is refused.
             numCoresPerSocket=1,
             memoryMB=request.memory_mib,
-            deviceChange=list(device_changes),
+            deviceChange=list(cards),
             extraConfig=options(request.extra_config),
         ),
     )
 
 
-def cards_on(backing: Any, devices: Sequence[Any]) -> list[vim.vm.device.VirtualDeviceSpec]:
-    """Edits that put every network card among the devices on one port group."""
-    edits = []
-    for device in devices:
-        if isinstance(device, vim.vm.device.VirtualEthernetCard):
-            device.backing = backing
-            edits.append(vim.vm.device.VirtualDeviceSpec(operation="edit", device=device))
-    return edits
-
-
-def pin_spec(fingerprint: str) -> vim.vm.ConfigSpec:
-    """Writes the pin where the guest cannot."""
-    return vim.vm.ConfigSpec(extraConfig=options({guestinfo.PIN: fingerprint}))
+def pin_spec(fingerprint: str, cards: DeviceChanges) -> vim.vm.ConfigSpec:
+    """Writes the pin where the guest cannot, and connects the network cards of whom it is."""
+    return vim.vm.ConfigSpec(extraConfig=options({guestinfo.PIN: fingerprint}), deviceChange=list(cards))
 
 
 def bind_spec(change_version: str, extra_config: Mapping[str, str]) -> vim.vm.ConfigSpec:

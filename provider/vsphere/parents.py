@@ -1,4 +1,4 @@
-"""Making parents: what a full clone needs to know of its source and of the port group before it can be asked for.
+"""Making parents: what a full clone needs to know of its source and of the port groups before it can be asked for.
 
 Forks are instant clones and need nothing of this.
 """
@@ -7,46 +7,51 @@ from typing import Any
 
 from pyVmomi import vim
 
-from provider.errors import ParentNotFound, ParentUnsuitable, PortGroupNotFound
+from provider.errors import ParentNotFound, PortGroupNotFound
 from provider.parentvm import MakeParent, Placement
-from provider.vsphere import configspec
+from provider.vsphere import cards, configspec
 from provider.vsphere.faults import moref
 from provider.vsphere.inventory import these
 from provider.vsphere.session import Session
 
 
 async def full_clone_spec(session: Session, request: MakeParent, placement: Placement) -> vim.vm.CloneSpec:
-    """Raises ParentNotFound, ParentUnsuitable, PortGroupNotFound."""
-    if not placement.port_group:
-        return configspec.full_clone_spec(request, placement, ())
+    """Raises ParentNotFound, TemplateUnsuitable, PortGroupNotFound."""
     changes = await session.call("RetrieveCards", lambda: _card_changes(session, request, placement))
     return configspec.full_clone_spec(request, placement, changes)
 
 
-def _card_changes(session: Session, request: MakeParent, placement: Placement) -> list[Any]:
-    content = session.content
+def _card_changes(session: Session, request: MakeParent, placement: Placement) -> list[cards.Edit]:
     source = session.object(vim.VirtualMachine, request.source)
-    found = these(content, vim.VirtualMachine, [source], "config.hardware.device")
+    found = these(session.content, vim.VirtualMachine, [source], cards.DEVICES)
     if not found:
         raise ParentNotFound(f"what the parent is to be made from, {request.source}, is gone from the inventory")
-    devices = found[0].properties.get("config.hardware.device") or ()
-    changes = configspec.cards_on(_backing(session, placement), devices)
-    if not changes:
-        raise ParentUnsuitable(f"{found[0].name} has no network card that could be put on a port group")
-    return changes
+    own = cards.of_template(found[0].name, found[0].properties.get(cards.DEVICES) or ())
+    backings = (
+        _backing(session, placement, placement.port_group),
+        _backing(session, placement, placement.pod_port_group),
+    )
+    return cards.made(own, backings, pods_apart=placement.pods_apart, pulls=request.pulls)
 
 
-def _backing(session: Session, placement: Placement) -> Any:
+def _backing(session: Session, placement: Placement, port_group: str) -> Any:
+    if not port_group:
+        return None
     card = vim.vm.device.VirtualEthernetCard
-    network = network_of(session, placement)
+    network = network_of(session, placement, port_group)
     if isinstance(network, vim.dvs.DistributedVirtualPortgroup):
         switch: Any = network.config.distributedVirtualSwitch
         connection = vim.dvs.PortConnection(portgroupKey=network.key, switchUuid=switch.uuid)
         return card.DistributedVirtualPortBackingInfo(port=connection)
+    if isinstance(network, vim.OpaqueNetwork):
+        summary: Any = network.summary
+        return card.OpaqueNetworkBackingInfo(
+            opaqueNetworkId=summary.opaqueNetworkId, opaqueNetworkType=summary.opaqueNetworkType
+        )
     return card.NetworkBackingInfo(deviceName=network.name, network=network)
 
 
-def network_of(session: Session, placement: Placement) -> Any:
+def network_of(session: Session, placement: Placement, port_group: str) -> Any:
     """The port group as the cluster names it: its managed object ID alone does not say of which type it is.
 
     Blocks. Raises PortGroupNotFound.
@@ -54,6 +59,6 @@ def network_of(session: Session, placement: Placement) -> Any:
     pool = session.object(vim.ResourcePool, placement.resource_pool)
     for found in these(session.content, vim.ComputeResource, [pool.owner], "network"):
         for network in found.properties.get("network") or ():
-            if moref(network) == placement.port_group:
+            if moref(network) == port_group:
                 return network
-    raise PortGroupNotFound(f"the port group {placement.port_group} is not one of the cluster's any more")
+    raise PortGroupNotFound(f"the port group {port_group} is not one of the cluster's any more")

@@ -1,4 +1,4 @@
-"""What the names of a VCH's spec mean: its cluster, pool, folder, hosts, datastore, port group.
+"""What the names of a VCH's spec mean: its cluster, pool, folder, hosts, datastore, port groups.
 
 Everything follows from the resource pool: its owner is the cluster, whose hosts, datastores and port groups are those
 that count, and the cluster's datacenter holds the folder. So a name need be unique only where it can mean something.
@@ -18,6 +18,7 @@ from provider.errors import (
     ResourcePoolNotFound,
 )
 from provider.parentvm import Placement, WantedPlacement
+from provider.vsphere import isolation
 from provider.vsphere.faults import moref
 from provider.vsphere.inventory import Entry, ancestor, choose, everything, these
 from provider.vsphere.session import Session
@@ -38,14 +39,17 @@ def _resolve(content: Any, wanted: WantedPlacement) -> Placement:
     folder = choose(content, _vm_folders(content, datacenter), wanted.folder, "folder", FolderNotFound)
     hosts = these(content, vim.HostSystem, cluster.properties.get("host") or ())
     chosen = [choose(content, hosts, name, "host", HostNotFound) for name in wanted.hosts]
-    datastore = port_group = None
+    datastore = port_group = pod_port_group = None
     if wanted.datastore:
         datastores = these(content, vim.Datastore, cluster.properties.get("datastore") or ())
         datastore = choose(content, datastores, wanted.datastore, "datastore", DatastoreNotFound)
-    if wanted.port_group:
+    if wanted.port_group or wanted.pod_port_group:
         networks = these(content, vim.Network, cluster.properties.get("network") or ())
-        port_group = choose(content, networks, wanted.port_group, "port group", PortGroupNotFound)
-    entries = [datacenter, cluster, pool, folder, *chosen, *filter(None, (datastore, port_group))]
+        port_group, pod_port_group = (
+            choose(content, networks, name, "port group", PortGroupNotFound) if name else None
+            for name in (wanted.port_group, wanted.pod_port_group)
+        )
+    entries = [datacenter, cluster, pool, folder, *chosen, *filter(None, (datastore, port_group, pod_port_group))]
     return Placement(
         datacenter=datacenter.moref,
         compute_cluster=cluster.moref,
@@ -54,6 +58,9 @@ def _resolve(content: Any, wanted: WantedPlacement) -> Placement:
         hosts=tuple(dict.fromkeys(host.moref for host in chosen)),
         datastore=datastore.moref if datastore else "",
         port_group=port_group.moref if port_group else "",
+        pod_port_group=pod_port_group.moref if pod_port_group else "",
+        pods_apart=wanted.pods_apart,
+        pod_ports=isolation.look(content, pod_port_group) if pod_port_group and wanted.pods_apart else None,
         names={entry.moref: entry.name for entry in entries},
     )
 

@@ -10,7 +10,8 @@ from typing import Any
 from pyVmomi import vim
 
 from provider.parentvm import Placement
-from provider.vsphere.inventory import Entry
+from provider.vsphere.faults import moref
+from provider.vsphere.inventory import Entry, these
 from provider.vsphere.parents import network_of
 from provider.vsphere.session import Session
 from provider.vsphere.templates import is_template
@@ -18,7 +19,9 @@ from provider.vsphere.templates import is_template
 FOLDER = (
     "VirtualMachine.Config.AdvancedConfig",
     "VirtualMachine.Config.CPUCount",
+    "VirtualMachine.Config.EditDevice",
     "VirtualMachine.Config.Memory",
+    "VirtualMachine.Interact.DeviceConnection",
     "VirtualMachine.Interact.PowerOff",
     "VirtualMachine.Interact.PowerOn",
     "VirtualMachine.Inventory.CreateFromExisting",
@@ -27,7 +30,6 @@ FOLDER = (
 )
 """On the folder, propagating to the VMs in it: parents and pod VMs."""
 
-FOLDER_WITH_PORT_GROUP = "VirtualMachine.Config.EditDevice"
 RESOURCE_POOL = ("Resource.AssignVMToPool",)
 DATASTORE = ("Datastore.AllocateSpace",)
 PORT_GROUP = ("Network.Assign",)
@@ -38,19 +40,25 @@ SOURCE_VM = ("VirtualMachine.Provisioning.Clone",)
 def needed(session: Session, placement: Placement, templates: Sequence[Entry]) -> list[tuple[Any, str, Sequence[str]]]:
     """Object, name, privileges. Blocks."""
 
-    def on(kind: type, moref: str, privileges: Sequence[str]) -> tuple[Any, str, Sequence[str]]:
-        return session.object(kind, moref), placement.names.get(moref, moref), privileges
+    def on(kind: type, at: str, privileges: Sequence[str]) -> tuple[Any, str, Sequence[str]]:
+        return session.object(kind, at), placement.names.get(at, at), privileges
 
-    folder = (*FOLDER, FOLDER_WITH_PORT_GROUP) if placement.port_group else FOLDER
     wanted = [
-        on(vim.Folder, placement.folder, folder),
+        on(vim.Folder, placement.folder, FOLDER),
         on(vim.ResourcePool, placement.resource_pool, RESOURCE_POOL),
     ]
     if placement.datastore:
         wanted.append(on(vim.Datastore, placement.datastore, DATASTORE))
-    if placement.port_group:
-        network = network_of(session, placement)
-        wanted.append((network, placement.names.get(placement.port_group, placement.port_group), PORT_GROUP))
+    for port_group in dict.fromkeys(filter(None, (placement.port_group, placement.pod_port_group))):
+        network = network_of(session, placement, port_group)
+        wanted.append((network, placement.names.get(port_group, port_group), PORT_GROUP))
+    if not (placement.port_group and placement.pod_port_group):
+        # Cards stay where the template has them, and even so whoever connects one names its network.
+        of_templates = {
+            moref(each): each for template in templates for each in template.properties.get("network") or ()
+        }
+        networks = these(session.content, vim.Network, of_templates.values())
+        wanted += [(network.object, network.name, PORT_GROUP) for network in networks]
     for template in templates:
         wanted.append((template.object, template.name, TEMPLATE if is_template(template) else SOURCE_VM))
     return wanted

@@ -3,20 +3,32 @@
 Templates that are not in the inventory yet are brought there by `content_library` and `ova`.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from pyVmomi import vim
 
 from provider.errors import TemplateNotFound
 from provider.parentvm import Placement
-from provider.vsphere.inventory import Entry, choose, everything
+from provider.vsphere import cards
+from provider.vsphere.inventory import Entry, choose, everything, these
 from provider.vsphere.session import Session
 
 
 async def find(session: Session, placement: Placement, name: str) -> Entry:
-    """Raises TemplateNotFound, AmbiguousName."""
+    """With its networks. Raises TemplateNotFound, AmbiguousName, TemplateUnsuitable."""
     datacenter = session.object(vim.Datacenter, placement.datacenter)
-    return await session.call("RetrieveInventory", lambda: _find(session.content, datacenter, name))
+    return await session.call("RetrieveInventory", lambda: _suitable(session.content, datacenter, name))
+
+
+def _suitable(content: Any, datacenter: Any, name: str) -> Entry:
+    chosen = _find(content, datacenter, name)
+    # Devices are much to read, and only this one's matter.
+    found = these(content, vim.VirtualMachine, [chosen.object], cards.DEVICES, "network")
+    if not found:
+        raise TemplateNotFound(f"the template {name!r} is gone from the inventory")
+    cards.of_template(chosen.name, found[0].properties.get(cards.DEVICES) or ())
+    return replace(chosen, properties={**chosen.properties, "network": found[0].properties.get("network") or ()})
 
 
 def _find(content: Any, datacenter: Any, name: str) -> Entry:

@@ -12,6 +12,7 @@ from pyVmomi import vim
 
 from provider import podvm
 from provider.errors import (
+    ParentNotFound,
     ParentNotFrozen,
     ParentUnsuitable,
     StandbyTaken,
@@ -22,7 +23,17 @@ from provider.errors import (
 )
 from provider.parentvm import MakeParent, Placement, WantedPlacement
 from provider.podvm import CloneRequest, InventoryEvent, Lost, Synced, VCenterAbout
-from provider.vsphere import blame, configspec, content_library, ova_import, parents, placement, privileges, templates
+from provider.vsphere import (
+    blame,
+    cards,
+    configspec,
+    content_library,
+    ova_import,
+    parents,
+    placement,
+    privileges,
+    templates,
+)
 from provider.vsphere.faults import moref
 from provider.vsphere.inventory import Entry
 from provider.vsphere.picture import Picture, TaskOutcome
@@ -67,6 +78,7 @@ class VCenter(podvm.VSphere):
         self._placement: Placement | None = None
         self._templates: dict[str, Entry] = {}
         self._tasks = Tasks()
+        self._cards = cards.Cards(session)
         self._watching: Session | None = None
 
     async def about(self) -> VCenterAbout:
@@ -133,11 +145,13 @@ class VCenter(podvm.VSphere):
             await session.close()
 
     async def clone(self, request: CloneRequest) -> str:
-        return await self._instant_clone(request.parent, request.name, request.extra_config)
+        moref = await self._instant_clone(request.parent, request.name, request.extra_config)
+        self._cards.cloned(moref, request.parent)
+        return moref
 
     async def make_parent(self, request: MakeParent) -> str:
         if request.fork:
-            return await self._instant_clone(request.source, request.name, request.extra_config)
+            return await self._instant_clone(request.source, request.name, request.extra_config, pulls=request.pulls)
         placed = self._placed
         spec = await parents.full_clone_spec(self._session, request, placed)
         source, folder = self._vm(request.source), self._session.object(vim.Folder, placed.folder)
@@ -168,8 +182,9 @@ class VCenter(podvm.VSphere):
             raise
 
     async def pin(self, moref: str, fingerprint: str) -> None:
-        spec = configspec.pin_spec(fingerprint)
+        spec = configspec.pin_spec(fingerprint, cards.connected(await self._cards.of(moref)))
         await self._task("ReconfigVM_Task", lambda: self._vm(moref).ReconfigVM_Task(spec))
+        self._cards.forget(moref)
 
     async def power_off(self, moref: str) -> None:
         await self._task_or_gone(
@@ -178,6 +193,7 @@ class VCenter(podvm.VSphere):
 
     async def destroy(self, moref: str) -> None:
         await self._task_or_gone("Destroy_Task", lambda: self._vm(moref).Destroy_Task())
+        self._cards.forget(moref)
 
     async def close(self) -> None:
         if self._watching is not None:
@@ -193,8 +209,14 @@ class VCenter(podvm.VSphere):
     def _vm(self, moref: str) -> Any:
         return self._session.object(vim.VirtualMachine, moref)
 
-    async def _instant_clone(self, source: str, name: str, extra_config: Mapping[str, str]) -> str:
-        spec = configspec.instant_clone_spec(name, extra_config, self._placed)
+    async def _instant_clone(
+        self, source: str, name: str, extra_config: Mapping[str, str], *, pulls: bool = False
+    ) -> str:
+        try:
+            of_source = await self._cards.of(source)
+        except VMGone as error:
+            raise ParentNotFound(f"the parent VM {source} is gone from the inventory") from error
+        spec = configspec.instant_clone_spec(name, extra_config, self._placed, cards.born(of_source, pulls=pulls))
         vm = self._vm(source)
         try:
             task = await self._session.call("InstantClone_Task", lambda: vm.InstantClone_Task(spec))

@@ -101,6 +101,16 @@ class Watched:
         options = await self.raw(lambda _: self.vm(moref).config.extraConfig)
         return {each.key: each.value for each in options}
 
+    async def cards(self, moref: str) -> list[Any]:
+        """The network cards, the first first."""
+        devices = await self.raw(lambda _: self.vm(moref).config.hardware.device)
+        found = [each for each in devices if isinstance(each, vim.vm.device.VirtualEthernetCard)]
+        return sorted(found, key=lambda card: card.key)
+
+    async def connected(self, moref: str) -> list[bool]:
+        """Of each card."""
+        return [card.connectable.connected for card in await self.cards(moref)]
+
     async def until(self, predicate: Any, since: int = 0) -> Any:
         """The first event that the predicate holds for."""
         async with asyncio.timeout(PATIENCE), self._more:
@@ -161,23 +171,22 @@ async def watching(simulator: Simulator, wanted: WantedPlacement) -> AsyncIterat
 
 
 async def make_machine(
-    simulator: Simulator, vc: VCenter, name: str = "parent", *, on: bool = True, frozen: bool = True
+    simulator: Simulator, vc: VCenter, name: str = "parent", *, on: bool = True, frozen: bool = True, cards: int = 2
 ) -> str:
-    """A VM with a disk and a network card; returns its moref."""
+    """A VM with network cards, all on the same network; returns its moref."""
 
     def make() -> str:
         datacenter = vc._session.content.rootFolder.childEntity[0]
         pool = datacenter.hostFolder.childEntity[0].resourcePool
-        card = vim.vm.device.VirtualVmxnet3(
-            key=-1, backing=vim.vm.device.VirtualEthernetCard.NetworkBackingInfo(deviceName="VM Network")
-        )
+        backing = vim.vm.device.VirtualEthernetCard.NetworkBackingInfo(deviceName="VM Network")
+        made = [vim.vm.device.VirtualVmxnet3(key=-1 - number, backing=backing) for number in range(cards)]
         spec = vim.vm.ConfigSpec(
             name=name,
             numCPUs=2,
             memoryMB=1024,
             guestId="otherGuest64",
             files=vim.vm.FileInfo(vmPathName="[LocalDS_0]"),
-            deviceChange=[vim.vm.device.VirtualDeviceSpec(operation="add", device=card)],
+            deviceChange=[vim.vm.device.VirtualDeviceSpec(operation="add", device=card) for card in made],
         )
         vm = _wait(datacenter.vmFolder.CreateVM_Task(spec, pool))
         if on:

@@ -1,6 +1,6 @@
 """Against the simulator with two hosts: parents are made where they are wanted, forked, powered on, told and lost."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from provider.errors import (
     ParentExhausted,
     ParentNotFrozen,
     TaskFailed,
+    TemplateUnsuitable,
 )
 from provider.parentvm import (
     Host,
@@ -109,21 +110,125 @@ async def test_a_parent_that_goes_is_told(watched_site: Watched) -> None:
     await watched_site.until(lambda event: event == ParentVanished(moref))
 
 
-async def test_a_parent_has_the_datastore_and_the_port_group_of_the_vch(site: Simulator) -> None:
-    wanted = WantedPlacement("vm", "/DC0/host/DC0_C0/Resources", datastore="LocalDS_1", port_group="DC0_DVPG0")
+def networks(cards: list[Any]) -> list[str]:
+    """What each card is on: the key of a distributed port group, or the name of a network."""
+    return [
+        card.backing.port.portgroupKey if hasattr(card.backing, "port") else card.backing.deviceName for card in cards
+    ]
+
+
+async def make_frozen(watched: Watched, source: str, host: str, name: str = "vch-parent-1", **fields: Any) -> str:
+    moref = await watched.vc.make_parent(make_request(source, host, name, **fields))
+    if not fields.get("fork"):
+        await watched.vc.power_on(moref)
+    watched.simulator.post(f"/vms/{moref}/freeze", {})
+    return moref
+
+
+async def test_a_parent_has_the_datastore_and_the_port_groups_of_the_vch(site: Simulator) -> None:
+    ports: dict[str, Any] = {"port_group": "VM Network", "pod_port_group": "DC0_DVPG0", "pods_apart": True}
+    wanted = WantedPlacement("vm", "/DC0/host/DC0_C0/Resources", datastore="LocalDS_1", **ports)
     async with watching(site, wanted) as watched:
         source = await make_machine(site, watched.vc, "photon", on=False)
         host = (await hosts(watched))["DC0_C0_H0"].moref
         moref = await watched.vc.make_parent(make_request(source, host))
-        vm = watched.vm(moref)
-        stores = await watched.raw(lambda _: [store.name for store in vm.datastore])
-        cards: list[Any] = [
-            device
-            for device in await watched.raw(lambda _: vm.config.hardware.device)
-            if isinstance(device, vim.vm.device.VirtualEthernetCard)
-        ]
+        stores = await watched.raw(lambda _: [store.name for store in watched.vm(moref).datastore])
         assert stores == ["LocalDS_1"]
-        assert [card.backing.port.portgroupKey for card in cards] == [watched.vc._placed.port_group]
+        assert networks(await watched.cards(moref)) == ["VM Network", watched.vc._placed.pod_port_group]
+
+
+@pytest.mark.parametrize(
+    ("ports", "expected"),
+    [
+        ({}, ["VM Network", "VM Network"]),
+        ({"port_group": "DC0_DVPG0", "pods_apart": True}, ["DC0_DVPG0", "VM Network"]),
+        ({"port_group": "DC0_DVPG0"}, ["DC0_DVPG0", "DC0_DVPG0"]),
+        ({"pod_port_group": "DC0_DVPG0", "pods_apart": True}, ["VM Network", "DC0_DVPG0"]),
+    ],
+)
+async def test_a_card_stays_where_the_template_has_it_unless_its_port_group_is_named_or_pods_are_beside_their_vms(
+    site: Simulator, ports: dict[str, Any], expected: list[str]
+) -> None:
+    wanted = WantedPlacement("vm", "/DC0/host/DC0_C0/Resources", **ports)
+    async with watching(site, wanted) as watched:
+        source = await make_machine(site, watched.vc, "photon", on=False)
+        host = (await hosts(watched))["DC0_C0_H0"].moref
+        moref = await watched.vc.make_parent(make_request(source, host))
+        names = {at: name for at, name in watched.vc._placed.names.items() if name == "DC0_DVPG0"}
+        assert [names.get(each, each) for each in networks(await watched.cards(moref))] == expected
+
+
+async def test_a_parent_and_its_clones_speak_to_nobody_until_the_pin_is_written(watched_site: Watched) -> None:
+    source = await make_machine(watched_site.simulator, watched_site.vc, "photon", on=False)
+    host = (await hosts(watched_site))["DC0_C0_H0"].moref
+    moref = await make_frozen(watched_site, source, host)
+    assert await watched_site.connected(moref) == [False, False]
+    clone = await watched_site.vc.clone(make_clone(moref))
+    assert await watched_site.connected(clone) == [False, False]
+    before = networks(await watched_site.cards(clone))
+    await watched_site.vc.pin(clone, "sha256:ab")
+    assert await watched_site.connected(clone) == [True, True]
+    assert networks(await watched_site.cards(clone)) == before
+    assert (await watched_site.extra_config(clone))[guestinfo.PIN] == "sha256:ab"
+
+
+async def test_a_parent_that_pulls_images_is_connected_on_the_management_network_and_its_clones_are_not(
+    watched_site: Watched,
+) -> None:
+    source = await make_machine(watched_site.simulator, watched_site.vc, "photon", on=False)
+    host = (await hosts(watched_site))["DC0_C0_H0"].moref
+    moref = await make_frozen(watched_site, source, host, pulls=True)
+    assert await watched_site.connected(moref) == [True, False]
+    assert await watched_site.connected(await watched_site.vc.clone(make_clone(moref))) == [False, False]
+
+
+async def test_a_fork_is_connected_only_if_it_pulls_images_itself(watched_site: Watched) -> None:
+    source = await make_machine(watched_site.simulator, watched_site.vc, "photon", on=False)
+    host = (await hosts(watched_site))["DC0_C0_H0"].moref
+    base = await make_frozen(watched_site, source, host)
+    fork = await make_frozen(watched_site, base, host, "vch-parent-2", fork=True, pulls=True)
+    assert await watched_site.connected(fork) == [True, False]
+    further = await make_frozen(watched_site, fork, host, "vch-parent-3", fork=True)
+    assert await watched_site.connected(further) == [False, False]
+
+
+async def calls(watched: Watched, work: Awaitable[Any], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The calls to vCenter that something takes."""
+    session, made = watched.vc._session, []
+    call = session.call
+
+    async def count(method: str, work: Callable[[], Any]) -> Any:
+        made.append(method)
+        return await call(method, work)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(session, "call", count)
+        await work
+    return made
+
+
+async def test_cards_cost_a_pod_no_call_of_its_own(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = await watched.vc.clone(make_clone(watched.parent))
+    assert await calls(watched, watched.vc.clone(make_clone(watched.parent, "pod-2", uid="uid-2")), monkeypatch) == [
+        "InstantClone_Task"
+    ]
+    assert await calls(watched, watched.vc.pin(first, "sha256:ab"), monkeypatch) == ["ReconfigVM_Task"]
+
+
+async def test_a_clone_of_another_process_is_connected_as_well(watched: Watched) -> None:
+    moref = await watched.vc.clone(make_clone(watched.parent))
+    watched.vc._cards.forget(moref)  # as if this process had not made it
+    await watched.vc.pin(moref, "sha256:ab")
+    assert await watched.connected(moref) == [True, True]
+
+
+@pytest.mark.parametrize(("cards", "words"), [(0, "no network cards"), (1, "1 network card,")])
+async def test_a_template_without_two_cards_is_named_with_the_remedy(watched: Watched, cards: int, words: str) -> None:
+    source = await make_machine(watched.simulator, watched.vc, "photon", on=False, cards=cards)
+    host = await watched.raw(lambda _: watched.vm(source).runtime.host._moId)
+    for attempt in (watched.vc.template("photon"), watched.vc.make_parent(make_request(source, host))):
+        with pytest.raises(TemplateUnsuitable, match=f"'photon' has {words}.*add what is missing to the template"):
+            await attempt
 
 
 async def test_a_host_that_cannot_be_used_is_told_and_refuses(watched_site: Watched) -> None:

@@ -124,3 +124,13 @@ async def test_a_template_is_found_and_what_runs_is_no_candidate(site: Simulator
     assert await vc.template("running") == on
     with pytest.raises(TemplateNotFound, match=r"'debian' is not in the inventory; there are: photon$"):
         await vc.template("debian")
+
+
+async def test_the_pods_port_group_is_found_and_looked_at_only_where_pods_are_apart(vc: VCenter) -> None:
+    apart = await vc.resolve(wanted(port_group="VM Network", pod_port_group="DC0_DVPG0", pods_apart=True))
+    assert [apart.names[moref] for moref in (apart.port_group, apart.pod_port_group)] == ["VM Network", "DC0_DVPG0"]
+    assert apart.pod_ports is not None
+    together = await vc.resolve(wanted(port_group="VM Network", pod_port_group="VM Network"))
+    assert (together.pod_port_group, together.pod_ports) == (together.port_group, None)
+    with pytest.raises(PortGroupNotFound, match="'dmz' is not in the inventory"):
+        await vc.resolve(wanted(pod_port_group="dmz", pods_apart=True))

@@ -24,7 +24,7 @@ POOL = "/DC0/host/DC0_C0/Resources"
 def role(**without: str) -> dict[str, list[str]]:
     """The documented role, but for one privilege of an object."""
     whole = {
-        FOLDER: [*privileges.FOLDER, privileges.FOLDER_WITH_PORT_GROUP, *privileges.TEMPLATE],
+        FOLDER: [*privileges.FOLDER, *privileges.TEMPLATE],
         POOL: list(privileges.RESOURCE_POOL),
         "/DC0/datastore/LocalDS_0": list(privileges.DATASTORE),
         "/DC0/network/DC0_DVPG0": list(privileges.PORT_GROUP),
@@ -39,7 +39,8 @@ async def _limited(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> Asy
     connect = simulator.connect
     simulator.put("/logins", {USER: PASSWORD, POD_USER: PASSWORD})
     monkeypatch.setattr(simulator, "connect", lambda: connect(POD_USER))
-    wanted = WantedPlacement("vm", "Resources", datastore="LocalDS_0", port_group="DC0_DVPG0")
+    ports: dict[str, Any] = {"port_group": "DC0_DVPG0", "pod_port_group": "DC0_DVPG0", "pods_apart": True}
+    wanted = WantedPlacement("vm", "Resources", datastore="LocalDS_0", **ports)
     async with watching(simulator, wanted) as watched:
         yield watched
 

@@ -155,7 +155,13 @@ func (p *Privileges) configured(on types.ManagedObjectReference, spec *types.Vir
 		}
 	}
 	for _, change := range spec.DeviceChange {
-		needs = append(needs, need{on, deviceChange(change.GetVirtualDeviceConfigSpec())})
+		edit := change.GetVirtualDeviceConfigSpec()
+		needs = append(needs, need{on, deviceChange(edit)})
+		// "if changing the runtime connection state of a device as embodied by
+		// the Connectable property" (ReconfigVM_Task).
+		if on.Type == "VirtualMachine" && edit.Device.GetVirtualDevice().Connectable != nil {
+			needs = append(needs, need{on, "VirtualMachine.Interact.DeviceConnection"})
+		}
 	}
 	return append(needs, p.networks(spec.DeviceChange)...)
 }
