@@ -96,6 +96,9 @@ def _retrieve(content: Any, kind: type, objects: list[Any], properties: Sequence
     )
     entries = []
     for found in content.propertyCollector.RetrieveContents([spec]):
+        for missing in found.missingSet or ():
+            if isinstance(missing.fault, vim.fault.NotAuthenticated):
+                raise missing.fault  # not gone: the session is
         values = {each.name: each.val for each in found.propSet or ()}
         if "name" in values:
             # vCenter escapes %, / and \ in names; people do not.

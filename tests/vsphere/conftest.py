@@ -178,15 +178,13 @@ async def make_machine(
     def make() -> str:
         datacenter = vc._session.content.rootFolder.childEntity[0]
         pool = datacenter.hostFolder.childEntity[0].resourcePool
-        backing = vim.vm.device.VirtualEthernetCard.NetworkBackingInfo(deviceName="VM Network")
-        made = [vim.vm.device.VirtualVmxnet3(key=-1 - number, backing=backing) for number in range(cards)]
         spec = vim.vm.ConfigSpec(
             name=name,
             numCPUs=2,
             memoryMB=1024,
             guestId="otherGuest64",
             files=vim.vm.FileInfo(vmPathName="[LocalDS_0]"),
-            deviceChange=[vim.vm.device.VirtualDeviceSpec(operation="add", device=card) for card in made],
+            deviceChange=new_cards(cards),
         )
         vm = _wait(datacenter.vmFolder.CreateVM_Task(spec, pool))
         if on:
@@ -197,6 +195,20 @@ async def make_machine(
     if on and frozen:
         simulator.post(f"/vms/{moref}/freeze", {})
     return moref
+
+
+def new_cards(count: int) -> list[Any]:
+    """What makes a VM have them."""
+    backing = vim.vm.device.VirtualEthernetCard.NetworkBackingInfo(deviceName="VM Network")
+    made = [vim.vm.device.VirtualVmxnet3(key=-1 - number, backing=backing) for number in range(count)]
+    return [vim.vm.device.VirtualDeviceSpec(operation="add", device=card) for card in made]
+
+
+def add_cards(vm: Any) -> None:
+    """Two, to a template."""
+    vm.MarkAsVirtualMachine(vm.runtime.host.parent.resourcePool)
+    _wait(vm.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=new_cards(2))))
+    vm.MarkAsTemplate()
 
 
 def _wait(task: Any) -> Any:

@@ -16,7 +16,7 @@ from provider.errors import NameTaken, OVAInvalid, TemplateNotFound
 from provider.parentvm import WantedPlacement
 from provider.vsphere.vcenter import VCenter
 
-from .conftest import Simulator
+from .conftest import Simulator, add_cards
 
 DISK = bytes(range(256)) * 4096
 
@@ -115,8 +115,10 @@ async def _vc(simulator: Simulator) -> AsyncIterator[VCenter]:
 
 async def test_an_ova_becomes_a_template_that_is_found_again(vc: VCenter, web: Web) -> None:
     made = await vc.import_ova(web.serve(WHOLE), sha256(WHOLE), "vch-image-photon")
-    assert await vc.template("vch-image-photon") == made
     vm = vc._session.object(vim.VirtualMachine, made)
+    # The simulator makes no card for a network that is not mapped to one of its own.
+    await asyncio.to_thread(add_cards, vm)
+    assert await vc.template("vch-image-photon") == made
     config: Any = await vc._session.call("RetrieveProperties", lambda: vm.config)
     assert config.template
     assert (config.hardware.numCPU, config.hardware.memoryMB) == (2, 1024)
