@@ -23,6 +23,7 @@ BRIDGE = "vch0"
 GATEWAY = "10.77.0.1"
 POD_BRIDGE = "vch1"
 POD_GATEWAY = "10.78.0.1"
+HARDWARE_ADDRESSES = {BRIDGE: "02:76:63:68:00:00", POD_BRIDGE: "02:76:63:68:00:01"}
 PREFIX_LENGTH = 24
 REGISTRY = f"{GATEWAY}:5000"
 """Where guests pull from, as a mirror."""
@@ -137,7 +138,8 @@ def inside(name: str, work: Callable[[], T]) -> T:
 
 def _bridge(name: str, bridge: str, addresses: Sequence[str]) -> None:
     if not _has_link(name, bridge):
-        _ip("-n", name, "link", "add", bridge, "type", "bridge")
+        # Of its own: else it is that of some port, and another one when that guest is gone.
+        _ip("-n", name, "link", "add", bridge, "address", HARDWARE_ADDRESSES[bridge], "type", "bridge")
     for address in addresses:
         _ip("-n", name, "address", "replace", f"{address}/{PREFIX_LENGTH}", "dev", bridge)
     _ip("-n", name, "link", "set", bridge, "up")

@@ -1,13 +1,14 @@
 """A VirtualContainerHost of a test's own, with native guests: edited, broken and deleted without touching the others'.
 
-It logs in by a Secret of its own, and has the last of the bridge's addresses.
+It logs in by a Secret of its own, and has the last of the bridges' addresses.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
 from e2e.lab import simulator
-from e2e.lab.vch_operator import HOSTS, NAMESPACE, made
+from e2e.lab.netns import GATEWAY, POD_GATEWAY
+from e2e.lab.vch_operator import HOSTS, NAMESPACE, PODS, made
 from e2e.tests.builders import make_secret
 from e2e.tests.kube import Kube, KubeObject
 from e2e.tests.running_lab import RunningLab
@@ -40,7 +41,13 @@ class OwnVCH:
                 "thumbprint": self.lab.simulator.thumbprint,
             },
             "placement": {"folder": self.folder, "resourcePool": simulator.POOL},
-            "network": {"ranges": [self.guests], "prefixLength": 24, "gateway": "10.77.0.1"},
+            "network": {"ranges": [self.guests], "prefixLength": 24, "gateway": GATEWAY},
+            "podNetwork": {
+                "portGroup": PODS,
+                "ranges": [self.guests.replace("10.77.", "10.78.")],
+                "prefixLength": 24,
+                "gateway": POD_GATEWAY,
+            },
             "template": {"images": [native.image], "classes": [native.image]},
             "limits": {"pods": 20},
             "node": {"address": self.address},

@@ -23,7 +23,13 @@ from e2e.tests.replicas import Replicas
 from e2e.tests.running_lab import RunningLab
 from e2e.tests.virtual_machines import VirtualMachines
 
-SECOND = replace(HOSTS["native"], name="vch-second", address="127.0.0.10", guests="10.77.0.206-10.77.0.230")
+SECOND = replace(
+    HOSTS["native"],
+    name="vch-second",
+    address="127.0.0.10",
+    guests="10.77.0.206-10.77.0.230",
+    pods="10.78.0.206-10.78.0.230",
+)
 TAKEOVER = 30
 START = 90
 ROUNDS = 7

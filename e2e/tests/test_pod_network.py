@@ -1,0 +1,124 @@
+"""The Pod's own address, and what reaches whom: judged by the frames on the laboratory's bridges, outside the guests.
+
+On QEMU guests, which are real VMs. The Pods that attack run as root with NET_ADMIN and NET_RAW.
+"""
+
+import json
+from dataclasses import dataclass
+
+import pytest
+
+from e2e.lab.netns import HARDWARE_ADDRESSES, POD_BRIDGE, POD_GATEWAY
+from e2e.tests import capture
+from e2e.tests.builders import field_env, make_container, make_pod
+from e2e.tests.capture import Capture
+from e2e.tests.kube import Kube, KubeObject, ready
+from e2e.tests.running_lab import RunningLab
+from e2e.tests.virtual_machines import VirtualMachines
+
+START = 300
+GATEWAY_CARD = HARDWARE_ADDRESSES[POD_BRIDGE]
+SERVE = "mkdir -p /www && echo served > /www/index.html && exec httpd -f -p 8080 -h /www"
+ATTACKER = {"capabilities": {"add": ["NET_ADMIN", "NET_RAW"]}, "runAsUser": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Two:
+    """A Pod that attacks and one that serves, of different owners."""
+
+    kube: Kube
+    attacker: KubeObject
+    victim: KubeObject
+
+    def attack(self, script: str) -> str:
+        """What the script printed in the attacker; how it ended does not matter."""
+        done = self.kube.run("exec", "attacker", "--", "sh", "-c", script, check=False)
+        return done.stdout.decode() + done.stderr.decode()
+
+    def reaches(self, address: str, port: int) -> bool:
+        return "open!" in self.attack(f"nc -w 3 {address} {port} </dev/null && echo open!")
+
+
+@pytest.fixture(scope="module", name="two")
+def _two(module_kube: Kube, qemu_node: str) -> Two:
+    kube = module_kube
+    kube.apply(
+        make_pod(
+            "attacker", qemu_node, make_container(securityContext=ATTACKER, env=[field_env("IP", "status.podIP")])
+        ),
+        make_pod(
+            "victim",
+            qemu_node,
+            make_container(
+                script=SERVE,
+                readinessProbe={"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 2, "failureThreshold": 30},
+            ),
+        ),
+    )
+    return Two(kube, *(kube.until("pod", name, ready, timeout=START) for name in ("attacker", "victim")))
+
+
+def test_a_pod_has_an_address_of_its_own_on_the_pod_network(two: Two) -> None:
+    for pod in (two.attacker, two.victim):
+        assert pod["status"]["podIP"].startswith(POD_GATEWAY.removesuffix("1"))
+        assert pod["status"]["podIP"] != pod["status"]["hostIP"]
+    address = two.attacker["status"]["podIP"]
+    assert f"inet {address}/24" in two.attack("ip -4 address show eth0")
+    assert two.attack("echo $IP").strip() == address
+    assert "default via " + POD_GATEWAY in two.attack("ip route")
+
+
+def test_pods_reach_one_another_through_the_gateway_and_no_other_way(two: Two) -> None:
+    with capture.running() as wire:
+        assert "served" in two.attack(f"wget -T 10 -qO- http://{two.victim['status']['podIP']}:8080/")
+    own, other = two.attacker["status"]["podIP"], two.victim["status"]["podIP"]
+    mac = card_of(wire, own)
+    assert {frame.destination for frame in wire.sent_by(mac) if frame.kind == "IPv4"} == {GATEWAY_CARD}
+    assert not [frame for frame in wire.sent_by(mac) if frame.kind == "ARP" and frame.target == other]
+    assert not [frame for frame in wire.given_to(port_of(wire, other)) if frame.source == mac]
+
+
+def test_nothing_forged_leaves_a_guest(two: Two) -> None:
+    own, other = two.attacker["status"]["podIP"], two.victim["status"]["podIP"]
+    with capture.running() as wire:
+        two.attack(f"ping -c 1 -W 1 {POD_GATEWAY}")
+        two.attack("ip link set eth0 down; ip link set eth0 address 02:00:00:00:66:66; ip link set eth0 up")
+        two.attack(f"ip address add {other}/32 dev eth0; ping -c 2 -W 1 -I {other} {POD_GATEWAY}")
+        two.attack(f"ip address add 10.77.0.1/32 dev eth0; ping -c 2 -W 1 -I 10.77.0.1 {other}")
+        two.attack(f"ip neigh replace {other} lladdr 02:00:00:00:66:66 dev eth0; ping -c 2 -W 1 {other}")
+        two.attack(f"ip address del {other}/32 dev eth0; ip address del 10.77.0.1/32 dev eth0")
+    sent = wire.sent_by(card_of(wire, own))
+    assert {frame.sender for frame in sent if frame.kind == "IPv4"} == {own}
+    assert {(frame.sender, frame.sender_mac) for frame in sent if frame.kind == "ARP"} <= {(own, sent[0].source)}
+    assert not [frame for frame in wire.frames if frame.source == "02:00:00:00:66:66"]
+
+
+def test_root_in_a_pod_reaches_nothing_of_the_guests_own(two: Two, vms: VirtualMachines, lab: RunningLab) -> None:
+    found = [vm["name"] for pod in (two.attacker, two.victim) for vm in vms.of(pod["metadata"]["uid"])]
+    managed = [management_address(lab, name) for name in found]
+    doors = [(address, port) for address in managed for port in (10350, 10250, 22)]
+    doors += [(link, port) for link in ("169.254.1.1", "169.254.1.2") for port in (10250, 10350, 8001)]
+    assert len(managed) == 2
+    assert [door for door in doors if two.reaches(*door)] == []
+    assert two.reaches(two.victim["status"]["podIP"], 8080), "the way to look is a good one"
+    two.attack("ip address add 169.254.1.6/24 dev eth0; ip route replace 10.77.0.0/24 dev eth0")
+    assert [door for door in doors if two.reaches(*door)] == []
+    two.attack("ip address del 169.254.1.6/24 dev eth0; ip route del 10.77.0.0/24 dev eth0")
+
+
+def management_address(lab: RunningLab, vm: str) -> str:
+    (info,) = json.loads(lab.govc("vm.info", "-e", "-json", vm))["virtualMachines"]
+    (address,) = (each["value"] for each in info["config"]["extraConfig"] if each["key"] == "vch.address")
+    return str(address)
+
+
+def card_of(wire: Capture, address: str) -> str:
+    """The hardware address of the guest that sends with this address."""
+    (mac,) = {frame.source for frame in wire.frames if not frame.to_guest and frame.sender == address}
+    return mac
+
+
+def port_of(wire: Capture, address: str) -> str:
+    """The bridge's port behind which an address answers."""
+    (port,) = {f.port for f in wire.frames if not f.to_guest and f.sender == address and f.kind == "IPv4"}
+    return port
