@@ -39,6 +39,7 @@ NEEDS = (
     Need("mke2fs", "e2fsprogs", "the guest image"),
     Need("cpio", "cpio", "the guest image"),
     Need("/bin/busybox", "busybox-static", "the test images"),
+    Need("nft", "nftables", "the gateway namespace of native guests"),
     Need("containerd", "containerd", "native guests, preloaded images"),
     Need("runc", "runc", "native guests"),
     Need("/usr/lib/cni/loopback", "containernetworking-plugins", "native guests"),

@@ -50,8 +50,42 @@ _MASKED = (
     "timers.target",
 )
 _ENABLED = ("containerd.service", "kubelet.service", "vch-agent.service")
-LOADABLE = ("kernel/drivers/net/dummy.ko",)
-"""Modules that a parent may be told to load, besides those of the initrd: this kernel has 90 MB of them."""
+_NETFILTER = (
+    # What `firewall.MODULES` names, and what those need.
+    "nf_conncount",
+    "nf_conntrack",
+    "nf_conntrack_netlink",
+    "nf_nat",
+    "nf_tables",
+    "nfnetlink",
+    "nft_chain_nat",
+    "nft_connlimit",
+    "nft_ct",
+    "nft_fib",
+    "nft_fib_inet",
+    "nft_hash",
+    "nft_limit",
+    "nft_log",
+    "nft_masq",
+    "nft_nat",
+    "nft_numgen",
+    "nft_objref",
+    "nft_reject",
+    "nft_reject_inet",
+)
+_NETFILTER_BY_FAMILY = ("nf_defrag", "nf_reject", "nft_fib", "nft_reject")
+LOADABLE = (
+    "kernel/drivers/net/dummy.ko",
+    "kernel/drivers/net/veth.ko",
+    "kernel/lib/libcrc32c.ko",
+    *(f"kernel/net/netfilter/{name}.ko" for name in _NETFILTER),
+    *(
+        f"kernel/net/{family}/netfilter/{name}_{family}.ko"
+        for family in ("ipv4", "ipv6")
+        for name in _NETFILTER_BY_FAMILY
+    ),
+)
+"""Modules that a parent loads or may be told to, besides those of the initrd: this kernel has 90 MB of them."""
 _REMOVED = ("var/cache", "var/lib/apt", "var/log", "etc/machine-id", "etc/hostname", "etc/resolv.conf", "etc/apt")
 
 

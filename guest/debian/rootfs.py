@@ -22,6 +22,7 @@ PACKAGES = (
     "containerd",
     "containernetworking-plugins",
     "kmod",
+    "nftables",
     "openssl",
     "python3",
     "runc",

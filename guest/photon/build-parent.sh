@@ -43,8 +43,10 @@ done
     die "cgroup v2 is required: add systemd.unified_cgroup_hierarchy=1 to the kernel command line in /boot/photon.cfg and reboot"
 
 echo "== packages"
-tdnf install -y containerd runc cni python3 openssl open-vm-tools curl tar util-linux iptables kmod ca-certificates
+tdnf install -y containerd runc cni python3 openssl open-vm-tools curl tar util-linux iptables nftables kmod ca-certificates
 command -v ctr >/dev/null || die "containerd did not bring ctr, which pulls preloaded images"
+command -v nft >/dev/null || die "nftables did not bring nft, without which no pod has a network"
+[[ -x /opt/cni/bin/host-device || -x /usr/lib/cni/host-device ]] || die "cni did not bring the plugins host-device and static"
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || die "python3 3.11 or newer is required"
 command -v vmware-rpctool >/dev/null || die "open-vm-tools did not bring vmware-rpctool"
 
@@ -71,7 +73,7 @@ install -D -m 0644 "$guest/containerd/10-vch.conflist" /etc/cni/net.d/10-vch.con
 # Photon's plugins are in /opt/cni/bin; the configuration is the same on every guest.
 [[ -e /usr/lib/cni ]] || ln -s /opt/cni/bin /usr/lib/cni
 
-echo "== the agent alone configures the network card"
+echo "== the agent alone configures the network cards"
 rm -f /etc/systemd/network/*.network
 cat >/etc/systemd/network/00-vch.network <<'EOF'
 [Match]

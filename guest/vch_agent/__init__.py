@@ -3,16 +3,18 @@
 One life, read top to bottom, is the order in which data flows::
 
     settings ─ files                       paths, ports, platform; whole-file writes
-    guestinfo ─ identity                   what the hypervisor says (vmware-rpctool), parsed
+    guestinfo ─ identity ─ pod_network     what the hypervisor says (vmware-rpctool), parsed
     pki ─ kubeletconfig                    at boot: local CA, the kubelet's configuration
     latch                                  what this machine has become, for good
-    parent ─ setup ─ references            what a parent is told to be, and what it reports
+    parent ─ setup ─ checked, references   what a parent is told to be, and what it reports
       └─ plan: registries, trust           the steps to it, in their order
       └─ preparation ─ system              done, by one seam: kernel, images, nic
     health                                 parent: is the kubelet warm enough to freeze?
     stillness                              the other services sleep through freeze and thaw
     thaw: entropy, clock, names, nic       after the freeze: become somebody else
-      └─ netlink                           address, route and MAC without an exec
+      └─ netlink, routing, announcement    address, route and MAC without an exec
+    gateway ─ gateway_links ─ namespace    the namespace that all of the Pod's traffic passes
+      └─ firewall, cni                     what may pass, and how the Pod gets its end
     keys                                   certificate of this clone, made by a fresh process
     resources ─ store ─ state              the objects of one pod; watch fan-out; tmpfs copy
     http_server ─ api_server               what the kubelet talks to (127.0.0.1)

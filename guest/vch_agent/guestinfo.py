@@ -13,6 +13,8 @@ IDENTITY = "guestinfo.vch.identity"
 PARENT = "guestinfo.vch.parent"
 REPORT = "guestinfo.vch.report"
 MAC = "guestinfo.vch.mac"
+POD_MAC = "guestinfo.vch.podMac"
+"""Of the two network cards, where the hypervisor tells them (the simulator's)."""
 
 _ABSENT = "No value found"
 """What rpctool prints, with exit code 1, for a key that is not set; any other failure is not an answer."""

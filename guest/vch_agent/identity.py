@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from .pod_network import PodNetwork
+
 STANDBY = "standby"
 """The host name of a clone without a pod, unless it is told another."""
 
@@ -31,6 +33,7 @@ class Identity:
     address: ipaddress.IPv4Interface | ipaddress.IPv6Interface
     gateway: ipaddress.IPv4Address | ipaddress.IPv6Address | None
     nameservers: tuple[str, ...]
+    pod_network: PodNetwork
     time: float
     seed: bytes
     client_ca: str
@@ -52,6 +55,7 @@ class Identity:
             address=_parsed(value, "address", ipaddress.ip_interface),
             gateway=_parsed(value, "gateway", ipaddress.ip_address) if value.get("gateway") else None,
             nameservers=tuple(str(ipaddress.ip_address(server)) for server in value.get("nameservers") or ()),
+            pod_network=PodNetwork.parse(value.get("podNetwork")),
             time=_number(value, "time"),
             seed=_parsed(value, "seed", _base64),
             client_ca=_text(value, "clientCA"),
@@ -63,8 +67,8 @@ def bound(standby: Identity, pods: Identity) -> bool:
     return (
         not standby.uid
         and bool(pods.uid)
-        and (standby.clone_id, standby.node, standby.address, standby.client_ca)
-        == (pods.clone_id, pods.node, pods.address, pods.client_ca)
+        and (standby.clone_id, standby.node, standby.address, standby.pod_network, standby.client_ca)
+        == (pods.clone_id, pods.node, pods.address, pods.pod_network, pods.client_ca)
     )
 
 

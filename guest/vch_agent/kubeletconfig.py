@@ -1,7 +1,8 @@
 """The guest kubelet's configuration, written at every boot: who its API server is, and what it must leave alone.
 
-Values only come from `settings`, the virtual node's name and the files of `pki`; the pod has no say in it. The command
-line goes to `/run/vch/kubelet.env` (`KUBELET_ARGS=…`), read by kubelet.service and by the simulator's native guest.
+Values only come from `settings`, the virtual node's name, its cluster's DNS and the files of `pki`; the pod has no say
+in it. The command line goes to `/run/vch/kubelet.env` (`KUBELET_ARGS=…`), read by kubelet.service and by the
+simulator's native guest.
 """
 
 import json
@@ -11,6 +12,7 @@ from typing import Any
 from . import files
 from .pki import LocalPKI
 from .settings import Platform, Settings
+from .setup import DNS
 
 NODE_IP = "169.254.1.1"
 """A fixed --node-ip, so that nothing of the frozen parent's network shows in a clone. Without one the kubelet resolves
@@ -20,7 +22,7 @@ _LONG = "24h0m0s"
 _NO_EVICTION = {f"{signal}.{kind}": "0%" for signal in ("nodefs", "imagefs") for kind in ("available", "inodesFree")}
 
 
-def configuration(settings: Settings, pki: LocalPKI) -> dict[str, Any]:
+def configuration(settings: Settings, pki: LocalPKI, dns: DNS) -> dict[str, Any]:
     """The KubeletConfiguration (JSON is YAML)."""
     config: dict[str, Any] = {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -64,6 +66,10 @@ def configuration(settings: Settings, pki: LocalPKI) -> dict[str, Any]:
         "failCgroupV1": False,
         "logging": {"verbosity": 1},
     }
+    if dns.servers:
+        config["clusterDNS"] = list(dns.servers)
+    if dns.domain:
+        config["clusterDomain"] = dns.domain
     if settings.platform is Platform.NATIVE:
         config |= {
             "cgroupDriver": "cgroupfs",
@@ -97,10 +103,10 @@ def kubeconfig(settings: Settings, token: str) -> dict[str, Any]:
     }
 
 
-def write(settings: Settings, pki: LocalPKI, node: str, token: str) -> Path:
+def write(settings: Settings, pki: LocalPKI, node: str, token: str, dns: DNS) -> Path:
     """Write everything the kubelet starts from; returns the environment file, written last."""
     folder = settings.run / "kubelet"
-    files.write(folder / "config.json", json.dumps(configuration(settings, pki), indent=1))
+    files.write(folder / "config.json", json.dumps(configuration(settings, pki, dns), indent=1))
     files.write(folder / "kubeconfig", json.dumps(kubeconfig(settings, token), indent=1))
     arguments = [
         f"--config={folder / 'config.json'}",

@@ -1,7 +1,7 @@
 """Who the guest says it is: host name, machine-id, /etc/hosts, /etc/resolv.conf.
 
-With host networking (the pod's, inside its own VM) these are what the containers see: the kubelet copies /etc/hosts and
-resolves by /etc/resolv.conf.
+The machine's own. A Pod has its host name and /etc/hosts of the kubelet; of these it sees the name servers alone, with
+`dnsPolicy: Default`.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ def machine_id(clone_id: str) -> str:
 
 
 def hosts(identity: Identity) -> str:
-    """/etc/hosts as the kubelet writes it for a pod, plus the pod's own name."""
+    """/etc/hosts: loopback, and the machine's own name."""
     return (
         f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n{identity.address.ip}\t{identity.hostname}\n"
     )

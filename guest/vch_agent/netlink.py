@@ -1,12 +1,14 @@
-"""Links, addresses and routes by rtnetlink(7), without running `ip`: an exec costs up to seconds in a busy guest.
+"""Links and addresses by rtnetlink(7), without running `ip`: an exec costs up to seconds in a busy guest.
 
-Only what `nic` needs. Constants: include/uapi/linux/{netlink,rtnetlink,if_link,if_addr}.h.
+Only what `nic` and `gateway` need; routes, rules and neighbours are in `routing`. A socket stays in the network
+namespace that it was made in (`namespace`). Constants: include/uapi/linux/{netlink,rtnetlink,if_link,if_addr,veth}.h.
 """
 
 import ipaddress
 import os
 import socket
 import struct
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -14,18 +16,19 @@ from types import TracebackType
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
-_NEWLINK, _GETLINK, _NEWADDR, _DELADDR, _GETADDR, _NEWROUTE = 16, 18, 20, 21, 22, 24
-_REQUEST, _ACK, _REPLACE, _DUMP, _CREATE = 0x1, 0x4, 0x100, 0x300, 0x400
+ACK, REPLACE, EXCLUSIVE, DUMP, CREATE = 0x4, 0x100, 0x200, 0x300, 0x400
+_NEWLINK, _GETLINK, _NEWADDR, _DELADDR, _GETADDR = 16, 18, 20, 21, 22
+_REQUEST = 0x1
 _ERROR, _DONE = 2, 3
-_IFLA_ADDRESS, _IFLA_IFNAME, _IFA_ADDRESS, _IFA_LOCAL, _RTA_OIF, _RTA_GATEWAY = 1, 3, 1, 2, 4, 5
-_IFF_UP, _IFF_LOOPBACK = 0x1, 0x8
+_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 1, 3, 4, 18, 28
+_INFO_KIND, _INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
+_IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS, _IFA_F_NODAD = 1, 2, 8, 0x2
+_IFF_UP, _IFF_LOOPBACK, _IFF_LOWER_UP = 0x1, 0x8, 0x10000
 _ARPHRD_ETHER = 1
-_RT_TABLE_MAIN, _RTPROT_STATIC, _RT_SCOPE_UNIVERSE, _RTN_UNICAST = 254, 4, 0, 1
 _GROUP_LINK = 1
 _HEADER = struct.Struct("=IHHII")
 _LINK = struct.Struct("=BxHiII")
 _ADDRESS = struct.Struct("=BBBBI")
-_ROUTE = struct.Struct("=BBBBBBBBI")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,11 @@ class Link:
     mac: str
     up: bool
     ethernet: bool
+    carrier: bool = False
+    """It can send: up, and connected."""
+    mtu: int = 1500
+    kind: str = ""
+    """Of a virtual device (veth, dummy); "" of a card."""
 
 
 class Netlink:
@@ -56,57 +64,86 @@ class Netlink:
     def links(self) -> list[Link]:
         """All interfaces, by index."""
         found = []
-        for body in self._request(_GETLINK, _DUMP, _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0)):
+        for body in self.request(_GETLINK, DUMP, _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0)):
             _, hardware, index, flags, _ = _LINK.unpack_from(body)
-            attributes = dict(_attributes(body[_LINK.size :]))
-            name = attributes[_IFLA_IFNAME].rstrip(b"\0").decode()
-            ethernet = hardware == _ARPHRD_ETHER and not flags & _IFF_LOOPBACK
-            mac = attributes.get(_IFLA_ADDRESS, b"").hex(":")
-            found.append(Link(index, name, mac, bool(flags & _IFF_UP), ethernet))
+            told = dict(attributes(body[_LINK.size :]))
+            info = dict(attributes(told.get(_IFLA_LINKINFO, b"")))
+            link = Link(
+                index,
+                _text(told[_IFLA_IFNAME]),
+                told.get(_IFLA_ADDRESS, b"").hex(":"),
+                up=bool(flags & _IFF_UP),
+                ethernet=hardware == _ARPHRD_ETHER and not flags & _IFF_LOOPBACK,
+                carrier=bool(flags & _IFF_UP and flags & _IFF_LOWER_UP),
+                mtu=int.from_bytes(told.get(_IFLA_MTU, b""), sys.byteorder),
+                kind=_text(info.get(_INFO_KIND, b"")),
+            )
+            found.append(link)
         return sorted(found, key=lambda link: link.index)
+
+    def link(self, name: str) -> Link | None:
+        """The interface of that name, if there is one."""
+        return next((link for link in self.links() if link.name == name), None)
+
+    def add_veth(self, name: str, peer: str, peers_namespace: int, mtu: int = 1500) -> None:
+        """Two interfaces of which each receives what the other sends, down; the peer in the namespace of that
+        descriptor. Raises OSError when either name is taken.
+        """
+        size = attribute(_IFLA_MTU, struct.pack("=I", mtu))
+        other = _LINK.pack(0, 0, 0, 0, 0) + attribute(_IFLA_IFNAME, peer.encode() + b"\0") + size
+        other += attribute(_IFLA_NET_NS_FD, struct.pack("=I", peers_namespace))
+        info = attribute(_INFO_KIND, b"veth") + attribute(_INFO_DATA, attribute(_VETH_INFO_PEER, other))
+        body = _LINK.pack(0, 0, 0, 0, 0) + attribute(_IFLA_IFNAME, name.encode() + b"\0") + size
+        self.request(_NEWLINK, ACK | CREATE | EXCLUSIVE, body + attribute(_IFLA_LINKINFO, info))
+
+    def move(self, index: int, namespace: int, name: str) -> None:
+        """Into the namespace of that descriptor, under this name, down (its addresses and routes are gone then)."""
+        self.set_up(index, up=False)
+        body = _LINK.pack(0, 0, index, 0, 0) + attribute(_IFLA_NET_NS_FD, struct.pack("=I", namespace))
+        self.request(_NEWLINK, ACK, body + attribute(_IFLA_IFNAME, name.encode() + b"\0"))
 
     def set_up(self, index: int, *, up: bool) -> None:
         """Bring the interface up or down."""
-        self._request(_NEWLINK, _ACK, _LINK.pack(0, 0, index, _IFF_UP if up else 0, _IFF_UP))
+        self.request(_NEWLINK, ACK, _LINK.pack(0, 0, index, _IFF_UP if up else 0, _IFF_UP))
 
     def set_mac(self, index: int, mac: str) -> None:
         """Change the hardware address; the interface should be down."""
         address = bytes.fromhex(mac.replace(":", ""))
-        self._request(_NEWLINK, _ACK, _LINK.pack(0, 0, index, 0, 0) + _attribute(_IFLA_ADDRESS, address))
+        self.request(_NEWLINK, ACK, _LINK.pack(0, 0, index, 0, 0) + attribute(_IFLA_ADDRESS, address))
+
+    def set_mtu(self, index: int, mtu: int) -> None:
+        """Change the largest packet, in bytes."""
+        self.request(_NEWLINK, ACK, _LINK.pack(0, 0, index, 0, 0) + attribute(_IFLA_MTU, struct.pack("=I", mtu)))
 
     def addresses(self, index: int, family: int) -> list[Interface]:
         """The interface's addresses of a family (AF_INET, AF_INET6)."""
         found = []
-        for body in self._request(_GETADDR, _DUMP, _ADDRESS.pack(family, 0, 0, 0, 0)):
+        for body in self.request(_GETADDR, DUMP, _ADDRESS.pack(family, 0, 0, 0, 0)):
             its_family, prefix, _, _, its_index = _ADDRESS.unpack_from(body)
-            attributes = dict(_attributes(body[_ADDRESS.size :]))
-            raw = attributes.get(_IFA_LOCAL) or attributes.get(_IFA_ADDRESS)
+            told = dict(attributes(body[_ADDRESS.size :]))
+            raw = told.get(_IFA_LOCAL) or told.get(_IFA_ADDRESS)
             if its_index == index and its_family == family and raw:
                 found.append(ipaddress.ip_interface(f"{ipaddress.ip_address(raw)}/{prefix}"))
         return found
 
     def add_address(self, index: int, address: Interface) -> None:
         """Add the address, or leave it as it is."""
-        self._address(_NEWADDR, _ACK | _CREATE | _REPLACE, index, address)
+        self._address(_NEWADDR, ACK | CREATE | REPLACE, index, address)
 
     def remove_address(self, index: int, address: Interface) -> None:
         """Remove the address. Raises OSError when it is not there."""
-        self._address(_DELADDR, _ACK, index, address)
-
-    def default_route(self, index: int, gateway: Address) -> None:
-        """Set the default route."""
-        family = socket.AF_INET if gateway.version == 4 else socket.AF_INET6
-        route = _ROUTE.pack(family, 0, 0, 0, _RT_TABLE_MAIN, _RTPROT_STATIC, _RT_SCOPE_UNIVERSE, _RTN_UNICAST, 0)
-        route += _attribute(_RTA_GATEWAY, gateway.packed) + _attribute(_RTA_OIF, struct.pack("=I", index))
-        self._request(_NEWROUTE, _ACK | _CREATE | _REPLACE, route)
+        self._address(_DELADDR, ACK, index, address)
 
     def _address(self, kind: int, flags: int, index: int, address: Interface) -> None:
         family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-        head = _ADDRESS.pack(family, address.network.prefixlen, 0, 0, index)
-        raw = address.ip.packed
-        self._request(kind, flags, head + _attribute(_IFA_LOCAL, raw) + _attribute(_IFA_ADDRESS, raw))
+        body = _ADDRESS.pack(family, address.network.prefixlen, 0, 0, index)
+        body += attribute(_IFA_LOCAL, address.ip.packed) + attribute(_IFA_ADDRESS, address.ip.packed)
+        if address.version == 6:  # usable at once: nobody else has it, and asking takes a second
+            body += attribute(_IFA_FLAGS, struct.pack("=I", _IFA_F_NODAD))
+        self.request(kind, flags, body)
 
-    def _request(self, kind: int, flags: int, body: bytes) -> list[bytes]:
+    def request(self, kind: int, flags: int, body: bytes) -> list[bytes]:
+        """One message of that kind; the bodies of what the kernel answers. Raises OSError."""
         self._sequence += 1
         length = _HEADER.size + len(body)
         self._socket.send(_HEADER.pack(length, kind, _REQUEST | flags, self._sequence, 0) + body)
@@ -140,7 +177,8 @@ def _messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
         data = data[_aligned(length) :]
 
 
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Kind and value of each."""
     while len(data) >= 4:
         length, kind = struct.unpack_from("=HH", data)
         if length < 4:
@@ -149,9 +187,14 @@ def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
         data = data[_aligned(length) :]
 
 
-def _attribute(kind: int, value: bytes) -> bytes:
+def attribute(kind: int, value: bytes) -> bytes:
+    """One, padded."""
     length = 4 + len(value)
     return struct.pack("=HH", length, kind) + value + b"\0" * (_aligned(length) - length)
+
+
+def _text(value: bytes) -> str:
+    return value.rstrip(b"\0").decode()
 
 
 def _aligned(length: int) -> int:

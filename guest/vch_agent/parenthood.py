@@ -11,8 +11,9 @@ import logging
 import os
 from typing import Any
 
-from . import __version__, files, guestinfo, health, kubeletconfig, parent, plan, preparation, stillness, thaw
+from . import __version__, files, firewall, guestinfo, health, kubeletconfig, parent, plan, preparation, stillness, thaw
 from .health import Warmth
+from .nic import NoInterface
 from .parent import Facts, Parent, ParentPhase
 from .pod_vm import PodVM
 from .preparation import PreparationFailed, Record
@@ -79,6 +80,8 @@ class Parenthood:
             if vm.node and who.node != vm.node:
                 raise PreparationFailed(f"parent.node: {who.node!r}, but this kubelet runs as {vm.node}")
             record = preparation.load(vm.settings.lib).now(who.parent_id, who.setup)
+            if vm.node and record.effective.dns != vm.dns:
+                raise PreparationFailed("parent.setup.dns: the kubelet runs with another, its base's, and keeps it")
             steps = plan.steps(record.effective, vm.settings.platform)
         except ValueError as error:
             raise PreparationFailed(str(error)) from error
@@ -92,9 +95,10 @@ class Parenthood:
             await self._report(told, ParentPhase.PREPARING, message)
 
         record = await preparation.prepare(self._system, vm.settings.lib, record, steps, say)
+        await self._build_gateway()
         if not vm.node:
             self._system.loopback()
-            await vm.serve_kubelet(who.node, kubeletconfig.NODE_IP)
+            await vm.serve_kubelet(who.node, kubeletconfig.NODE_IP, record.effective.dns)
             vm.objects.declare()  # a parent has no pod: empty is the truth
             vm.await_identity()
         notify("READY=1\nSTATUS=parent: warming up")
@@ -103,6 +107,15 @@ class Parenthood:
         await self._report(told, ParentPhase.WARM, "", self._facts)
         notify("STATUS=parent: warm")
         log.info("warm")
+
+    async def _build_gateway(self) -> None:
+        """All of the Pod's network that needs no address. Raises PreparationFailed."""
+        try:
+            if self._vm.settings.platform is Platform.VM:
+                await self._system.have_modules(firewall.MODULES)
+            await self._vm.gateway.build()
+        except (OSError, NoInterface, ProgramFailed) as error:
+            raise PreparationFailed(f"the Pod's network: {error}") from error
 
     async def _freeze(self, told: dict[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any]]:
         """Returns in whoever goes on: the identity of a clone, or None and the message of a fork."""

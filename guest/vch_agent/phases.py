@@ -12,16 +12,18 @@ from typing import Any
 
 from . import guestinfo, parent, plan, preparation, stillness, thaw
 from .feed import Refusal
+from .gateway import OneCard
 from .guestinfo import GuestInfo
 from .identity import Identity, Phase
 from .keys import ForeignDisk
-from .nic import NoInterface
+from .nic import Cards, NoInterface
 from .parenthood import Parenthood, ask
 from .pod_vm import PodVM
 from .preparation import PreparationFailed
 from .process import ProgramFailed
 from .sd_notify import notify
 from .settings import Settings
+from .setup import Setup
 from .system import System
 from .thaw import Machine
 
@@ -34,7 +36,7 @@ async def run(settings: Settings, machine: Machine | None = None, system: System
     """Live until cancelled. Raises OSError and ProgramFailed, after which the service manager starts us again."""
     hypervisor = GuestInfo(settings.rpctool)
     machine, system = machine or Machine(), system or System(settings, hypervisor)
-    vm = PodVM(settings, hypervisor, machine.adopt_names)
+    vm = PodVM(settings, hypervisor, machine.gateway(settings), machine.adopt_names)
     stillness.release(settings.root)
     try:
         value = await ask(vm, guestinfo.IDENTITY)
@@ -72,14 +74,18 @@ async def _clone(vm: PodVM, machine: Machine, system: System, value: dict[str, A
         raise Refusal("BadIdentity", str(error)) from error
     restarted = vm.become(who)
     thaw.first(machine, vm.settings, who, restarted=restarted)
-    if thawed:
-        _same_node(vm, who)
-    else:
-        await _start(vm, system, who)
     try:
-        key = await thaw.settle_in(machine, vm.settings, vm.hypervisor, who, thawed=thawed, waiting=vm.certificate)
+        if thawed:
+            _same_node(vm, who)
+        else:
+            await _start(vm, system, who)
+        key = await thaw.settle_in(
+            machine, vm.settings, vm.hypervisor, who, vm.gateway, thawed=thawed, waiting=vm.certificate
+        )
     except ForeignDisk as error:
         raise Refusal("CloneOfClone", str(error)) from error
+    except OneCard as error:
+        raise Refusal("OneNetworkCard", str(error)) from error
     except NoInterface as error:
         raise ProgramFailed(str(error)) from error
     vm.serve_provider(key)
@@ -88,20 +94,33 @@ async def _clone(vm: PodVM, machine: Machine, system: System, value: dict[str, A
     notify("STATUS=serving")
     log.info("serving clone %s of pod %s/%s", who.clone_id, who.namespace, who.name)
     vm.latch.bind(who)
-    await _watch_over(vm)
+    cards = Cards(vm.settings.nic, vm.settings.pod_nic)
+    beside = [
+        asyncio.create_task(vm.gateway.keep()),
+        asyncio.ensure_future(machine.keep_announced(who.address.ip, cards)),
+    ]
+    try:
+        await _watch_over(vm)
+    finally:
+        for task in beside:
+            task.cancel()
 
 
 async def _start(vm: PodVM, system: System, who: Identity) -> None:
     """A clone that boots: the kubelet has yet to start, or (the agent alone restarted) asks again."""
-    await _prepared_again(vm, system)
+    prepared = await _prepared_again(vm, system)
+    await vm.gateway.build()
     if vm.restore():
         log.info("objects of the time before the restart are served")
-    await vm.serve_kubelet(who.node, str(who.address.ip))
+    await vm.serve_kubelet(who.node, str(who.address.ip), prepared.dns)
     notify("READY=1\nSTATUS=clone: starting")
 
 
-async def _prepared_again(vm: PodVM, system: System) -> None:
-    """What its parent had in memory only: modules, sysctls. A pod without them is better than none."""
+async def _prepared_again(vm: PodVM, system: System) -> Setup:
+    """What its parent had in memory only: modules, sysctls. A pod without them is better than none.
+
+    Returns all that it is prepared for.
+    """
     record = preparation.load(vm.settings.lib)
     vm.parent_id = record.parent_id
     for step in plan.after_boot(record.effective, vm.settings.platform):
@@ -109,6 +128,7 @@ async def _prepared_again(vm: PodVM, system: System) -> None:
             await preparation.prepare(system, vm.settings.lib, record, [step])
         except PreparationFailed as error:
             log.error("%s", error)
+    return record.effective
 
 
 def _same_node(vm: PodVM, who: Identity) -> None:

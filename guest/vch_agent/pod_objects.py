@@ -1,4 +1,4 @@
-"""From the provider's feed to what the kubelet sees: order, and the few fields that the guest itself decides.
+"""From the provider's feed to what the kubelet sees: order, and the few fields of the Node that the guest decides.
 
 The kubelet must never see an empty Pod list by mistake: *empty is not unknown*. Until the first snapshot (or the tmpfs
 copy of one, see `state`) `known` is not set and the API server answers nothing about fed kinds.
@@ -150,9 +150,6 @@ class PodObjects:
 
     def _adapted(self, resource: Resource, value: Object) -> Object:
         resources.key_of(value)
-        if resource is PODS:
-            # One pod, one VM: until pod networks exist the pod has the VM's network.
-            return {**value, "spec": {**value.get("spec", {}), "hostNetwork": True}}
         if resource is NODES:
             status = value.get("status", {})
             conditions = [known for known in status.get("conditions") or () if known.get("type") != "Ready"]

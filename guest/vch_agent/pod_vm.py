@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from . import clock, files, guestinfo, identity, kubeletconfig, names, parent, pki, splice
 from .api_server import APIServer, bearer
 from .feed import Feed, Refusal, Welcome
+from .gateway import Gateway
 from .guestinfo import GuestInfo
 from .http_server import HTTPServer
 from .identity import Identity, Phase
@@ -30,6 +31,7 @@ from .provider_port import ProviderPort, kubelet_context, server_context
 from .relay import Relay
 from .resources import NODES
 from .settings import Platform, Settings
+from .setup import DNS
 from .state import State
 from .store import Store
 
@@ -43,9 +45,11 @@ class PodVM:
         self,
         settings: Settings,
         hypervisor: GuestInfo,
+        gateway: Gateway,
         adopt_names: Callable[[Identity, Path], None] = names.adopt,
     ) -> None:
         self.settings = settings
+        self.gateway = gateway
         self._adopt_names = adopt_names
         self.hypervisor = hypervisor
         self.objects = PodObjects(Store(), self._changed)
@@ -55,6 +59,8 @@ class PodVM:
         self.refused = asyncio.Event()
         self.node = ""
         """The node name that the kubelet was started under."""
+        self.dns = DNS()
+        """What it was told of the cluster's DNS."""
         self._http: HTTPServer | None = None
         version = settings.run / "kubelet-version"  # it says so once a day: an agent that restarts must remember
         self.api.kubelet_version = files.read(version) or ""
@@ -71,9 +77,9 @@ class PodVM:
         self.certificate: pki.Waiting | None = None
         """Of a parent: what makes its clones' certificates."""
 
-    async def serve_kubelet(self, node: str, address: str) -> None:
+    async def serve_kubelet(self, node: str, address: str, dns: DNS) -> None:
         """Answer the kubelet, and write what it starts from. Raises OSError, ProgramFailed."""
-        self.node = node
+        self.node, self.dns = node, dns
         if not self.objects.store.all(NODES):
             self.objects.own_node(node, address)
         token_file = self.settings.run / "token"
@@ -84,7 +90,7 @@ class PodVM:
         self._http = HTTPServer(self.api.handle, bearer(token))
         await self._http.start("127.0.0.1", self.settings.api_port)
         self._pki = await pki.make_local(self.settings.openssl, self.settings.run / "pki")
-        kubeletconfig.write(self.settings, self._pki, node, token)
+        kubeletconfig.write(self.settings, self._pki, node, token, dns)
 
     def await_identity(self) -> None:
         """Have ready what makes the certificate of the clone that this machine is going to be."""

@@ -30,7 +30,9 @@ class Settings:
     openssl: str = "openssl"
     ctr: str = "ctr"
     nic: str = ""
-    """Name of the network interface; empty: the first Ethernet link."""
+    """Name of the management network's card; empty: the first card."""
+    pod_nic: str = ""
+    """Name of the Pod's card; empty: the second."""
     cgroup_root: str = ""
     """Native guests only: the kubelet's cgroups go below this one, so that kubelets of one host do not meet."""
     api_port: int = 8001
@@ -80,6 +82,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         openssl=environment.get("VCH_OPENSSL") or defaults.openssl,
         ctr=environment.get("VCH_CTR") or defaults.ctr,
         nic=environment.get("VCH_NIC", ""),
+        pod_nic=environment.get("VCH_POD_NIC", ""),
         cgroup_root=environment.get("VCH_CGROUP_ROOT", ""),
         api_port=port("VCH_API_PORT", defaults.api_port),
         kubelet_port=port("VCH_KUBELET_PORT", defaults.kubelet_port),

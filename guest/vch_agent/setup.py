@@ -8,14 +8,14 @@ import ipaddress
 import re
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
-from urllib.parse import urlsplit
 
-from . import references
+from . import checked, references
 
 _SYSCTL = re.compile(r"[A-Za-z0-9_-]+([./][A-Za-z0-9_:@-]+)+")
 _MODULE = re.compile(r"[A-Za-z0-9_-]+")
 _PARAMETER = re.compile(r"[A-Za-z0-9_.-]+(=[!-~]*)?")
 _REGISTRY = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?|\[[0-9A-Fa-f:]+\](:[0-9]{1,5})?")
+_DOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _MODE = re.compile(r"0?[0-7]{3}")
 _NOT_FOR_FILES = ("/dev", "/proc", "/run", "/sys", "/tmp", "/var/lib/vch", "/var/lib/kubelet")  # noqa: S108
 _BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
@@ -28,6 +28,14 @@ class Network:
     address: ipaddress.IPv4Interface | ipaddress.IPv6Interface
     gateway: ipaddress.IPv4Address | ipaddress.IPv6Address | None
     nameservers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DNS:
+    """The cluster's, for Pods with `dnsPolicy: ClusterFirst`; empty: none."""
+
+    servers: tuple[str, ...] = ()
+    domain: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,7 @@ class Setup:
     insecure: tuple[str, ...] = ()
     ca_bundle: str = ""
     proxy: Proxy = Proxy()
+    dns: DNS = DNS()
     sysctls: dict[str, str] = field(default_factory=dict)
     kernel_modules: tuple[str, ...] = ()
     kernel_parameters: tuple[str, ...] = ()
@@ -75,12 +84,13 @@ class Setup:
         return replace(
             self,
             mirrors=base.mirrors | self.mirrors,
-            insecure=_union(base.insecure, self.insecure),
+            insecure=checked.union(base.insecure, self.insecure),
             ca_bundle=base.ca_bundle if self.ca_bundle in base.ca_bundle else base.ca_bundle + self.ca_bundle,
             proxy=Proxy(*(getattr(self.proxy, name.name) or getattr(base.proxy, name.name) for name in fields(Proxy))),
+            dns=base.dns if self.dns == DNS() else self.dns,
             sysctls=base.sysctls | self.sysctls,
-            kernel_modules=_union(base.kernel_modules, self.kernel_modules),
-            kernel_parameters=_union(base.kernel_parameters, self.kernel_parameters),
+            kernel_modules=checked.union(base.kernel_modules, self.kernel_modules),
+            kernel_parameters=checked.union(base.kernel_parameters, self.kernel_parameters),
             files=(*(file for file in base.files if file.path not in paths), *self.files),
         )
 
@@ -93,6 +103,7 @@ class Setup:
             },
             "caBundle": self.ca_bundle,
             "proxy": {"httpProxy": self.proxy.http, "httpsProxy": self.proxy.https, "noProxy": self.proxy.no},
+            "dns": {"servers": list(self.dns.servers), "domain": self.dns.domain},
             "sysctls": self.sysctls,
             "kernelModules": list(self.kernel_modules),
             "kernelParameters": list(self.kernel_parameters),
@@ -102,70 +113,80 @@ class Setup:
 
 def parse(value: Any) -> Setup:
     """From the decoded message; None is an empty setup. Raises ValueError."""
-    told = _object(value, "setup")
-    registries = _object(told.get("registries"), "setup.registries")
+    told = checked.mapping(value, "setup")
+    registries = checked.mapping(told.get("registries"), "setup.registries")
     return Setup(
         network=_network(told.get("network")),
         mirrors=dict(_mirrors(registries.get("mirrors"))),
-        insecure=_texts(registries.get("insecure"), "setup.registries.insecure", _REGISTRY, "a registry"),
+        insecure=checked.texts(registries.get("insecure"), "setup.registries.insecure", _REGISTRY, "a registry"),
         ca_bundle=_certificates(told.get("caBundle")),
         proxy=_proxy(told.get("proxy")),
+        dns=_dns(told.get("dns")),
         sysctls=_sysctls(told.get("sysctls")),
-        kernel_modules=_texts(told.get("kernelModules"), "setup.kernelModules", _MODULE, "a module's name"),
-        kernel_parameters=_texts(told.get("kernelParameters"), "setup.kernelParameters", _PARAMETER, "a parameter"),
-        files=tuple(_file(each, f"setup.files[{i}]") for i, each in enumerate(_list(told.get("files"), "setup.files"))),
+        kernel_modules=checked.texts(told.get("kernelModules"), "setup.kernelModules", _MODULE, "a module's name"),
+        kernel_parameters=checked.texts(
+            told.get("kernelParameters"), "setup.kernelParameters", _PARAMETER, "a parameter"
+        ),
+        files=tuple(
+            _file(each, f"setup.files[{i}]") for i, each in enumerate(checked.listed(told.get("files"), "setup.files"))
+        ),
         preload_images=_images(told.get("preloadImages")),
     )
 
 
 def _network(value: Any) -> Network | None:
-    told = _object(value, "setup.network")
+    told = checked.mapping(value, "setup.network")
     if not told:
         return None
     at = "setup.network"
     gateway = told.get("gateway")
     return Network(
-        address=_address(told.get("address"), f"{at}.address", ipaddress.ip_interface),
-        gateway=_address(gateway, f"{at}.gateway", ipaddress.ip_address) if gateway else None,
-        nameservers=tuple(
-            str(_address(each, f"{at}.nameservers[{i}]", ipaddress.ip_address))
-            for i, each in enumerate(_list(told.get("nameservers"), f"{at}.nameservers"))
-        ),
+        address=checked.address(told.get("address"), f"{at}.address", ipaddress.ip_interface),
+        gateway=checked.address(gateway, f"{at}.gateway", ipaddress.ip_address) if gateway else None,
+        nameservers=checked.addresses(told.get("nameservers"), f"{at}.nameservers"),
     )
+
+
+def _dns(value: Any) -> DNS:
+    told = checked.mapping(value, "setup.dns")
+    domain = checked.line(told.get("domain") or "", "setup.dns.domain")
+    if domain and not _DOMAIN.fullmatch(domain):
+        raise ValueError(f"setup.dns.domain: {domain!r} is not a domain")
+    return DNS(checked.addresses(told.get("servers"), "setup.dns.servers"), domain)
 
 
 def _mirrors(value: Any) -> list[tuple[str, tuple[str, ...]]]:
     found = []
-    for i, each in enumerate(_list(value, "setup.registries.mirrors")):
+    for i, each in enumerate(checked.listed(value, "setup.registries.mirrors")):
         at = f"setup.registries.mirrors[{i}]"
-        told = _object(each, at)
-        (registry,) = _texts([told.get("registry")], f"{at}.registry", _REGISTRY, "a registry")
-        endpoints = _list(told.get("endpoints"), f"{at}.endpoints")
+        told = checked.mapping(each, at)
+        (registry,) = checked.texts([told.get("registry")], f"{at}.registry", _REGISTRY, "a registry")
+        endpoints = checked.listed(told.get("endpoints"), f"{at}.endpoints")
         if not endpoints:
             raise ValueError(f"{at}.endpoints: at least one is required")
-        found.append((registry, tuple(_url(end, f"{at}.endpoints[{n}]") for n, end in enumerate(endpoints))))
+        found.append((registry, tuple(checked.url(end, f"{at}.endpoints[{n}]") for n, end in enumerate(endpoints))))
     return found
 
 
 def _proxy(value: Any) -> Proxy:
-    told = _object(value, "setup.proxy")
+    told = checked.mapping(value, "setup.proxy")
     http, https = (
-        _url(told[name], f"setup.proxy.{name}") if told.get(name) else "" for name in ("httpProxy", "httpsProxy")
+        checked.url(told[name], f"setup.proxy.{name}") if told.get(name) else "" for name in ("httpProxy", "httpsProxy")
     )
-    return Proxy(http, https, _line(told.get("noProxy") or "", "setup.proxy.noProxy"))
+    return Proxy(http, https, checked.line(told.get("noProxy") or "", "setup.proxy.noProxy"))
 
 
 def _sysctls(value: Any) -> dict[str, str]:
-    told = _object(value, "setup.sysctls")
+    told = checked.mapping(value, "setup.sysctls")
     for name in told:
         if not _SYSCTL.fullmatch(name):
             raise ValueError(f"setup.sysctls: {name!r} is not a sysctl's name")
-    return {name: _line(each, f"setup.sysctls.{name}") for name, each in told.items()}
+    return {name: checked.line(each, f"setup.sysctls.{name}") for name, each in told.items()}
 
 
 def _file(value: Any, at: str) -> File:
-    told = _object(value, at)
-    path = _line(told.get("path"), f"{at}.path")
+    told = checked.mapping(value, at)
+    path = checked.line(told.get("path"), f"{at}.path")
     parts = path.split("/")
     if not path.startswith("/") or path.endswith("/") or any(part in ("", ".", "..") for part in parts[1:]):
         raise ValueError(f"{at}.path: {path!r} is not an absolute path")
@@ -181,12 +202,12 @@ def _file(value: Any, at: str) -> File:
 
 def _images(value: Any) -> tuple[str, ...]:
     found = []
-    for i, each in enumerate(_list(value, "setup.preloadImages")):
+    for i, each in enumerate(checked.listed(value, "setup.preloadImages")):
         try:
-            found.append(references.normalized(_line(each, "reference")))
+            found.append(references.normalized(checked.line(each, "reference")))
         except ValueError as error:
             raise ValueError(f"setup.preloadImages[{i}]: {error}") from error
-    return _union((), tuple(found))
+    return checked.union((), tuple(found))
 
 
 def _certificates(value: Any) -> str:
@@ -195,50 +216,3 @@ def _certificates(value: Any) -> str:
     if not isinstance(value, str) or not 0 < value.count(_BEGIN) == value.count(_END):
         raise ValueError("setup.caBundle: certificates in PEM are required")
     return value.rstrip("\n") + "\n"
-
-
-def _address(value: Any, at: str, parsed: Any) -> Any:
-    try:
-        return parsed(_line(value, at))
-    except ValueError as error:
-        raise ValueError(f"{at}: {str(error).removeprefix(f'{at}: ')}") from error
-
-
-def _url(value: Any, at: str) -> str:
-    text = _line(value, at)
-    if urlsplit(text).scheme not in ("http", "https") or not urlsplit(text).hostname or '"' in text:
-        raise ValueError(f"{at}: {text!r} is not an http:// or https:// address")
-    return text.rstrip("/")
-
-
-def _texts(value: Any, at: str, pattern: re.Pattern[str], what: str) -> tuple[str, ...]:
-    for each in (listed := _list(value, at)):
-        if not isinstance(each, str) or not pattern.fullmatch(each):
-            raise ValueError(f"{at}: {each!r} is not {what}")
-    return _union((), tuple(listed))
-
-
-def _line(value: Any, at: str) -> str:
-    if not isinstance(value, str) or not value.isprintable():
-        raise ValueError(f"{at}: one line of text is required")
-    return value
-
-
-def _list(value: Any, at: str) -> list[Any]:
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise ValueError(f"{at}: a list is required")
-    return value
-
-
-def _object(value: Any, at: str) -> dict[str, Any]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise ValueError(f"{at}: an object is required")
-    return value
-
-
-def _union(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*first, *second)))

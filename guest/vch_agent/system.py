@@ -4,16 +4,20 @@ Each method may be called again and changes nothing then. What is done, and in w
 """
 
 import asyncio
+import logging
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from . import files, guestinfo, health, images, kernel, nic, process, trust
 from .guestinfo import GuestInfo
+from .nic import Cards
 from .parent import Image
 from .process import ProgramFailed
 from .settings import Settings
 from .setup import Network
+
+log = logging.getLogger(__name__)
 
 _CONTAINERD_WITHIN = 120.0
 _LOOK_EVERY = 0.2
@@ -25,6 +29,7 @@ class System:
     def __init__(self, settings: Settings, hypervisor: GuestInfo) -> None:
         self._settings = settings
         self._hypervisor = hypervisor
+        self._cards = Cards(settings.nic, settings.pod_nic)
 
     def write(self, path: str, content: str, mode: int) -> bool:
         """The file; whether it was another before. Raises OSError."""
@@ -50,6 +55,13 @@ class System:
     async def load_module(self, name: str) -> None:
         """A module of the running kernel, and those that it needs. Raises ProgramFailed."""
         await process.check(["modprobe", name])
+
+    async def have_modules(self, names: Collection[str]) -> None:
+        """Those that are going to be needed; a kernel that has one built in, or not at all, is not failed for that."""
+        try:
+            await process.check(["modprobe", "--all", *names])
+        except ProgramFailed as error:
+            log.warning("%s", error)
 
     def command_line(self) -> str:
         """What the kernel was started with. Raises OSError."""
@@ -78,7 +90,7 @@ class System:
         mac = await self._hypervisor.get(guestinfo.MAC)
         if mac is None:
             nic.rebind_vmxnet3(self._settings.root)
-        await nic.configure(network.address, network.gateway, mac, self._settings.nic)
+        await nic.configure(network.address, network.gateway, mac, self._cards)
         servers = "".join(f"nameserver {server}\n" for server in network.nameservers)
         files.write(self._settings.etc / "resolv.conf", servers, 0o644)
 
@@ -88,7 +100,7 @@ class System:
 
     def disconnect(self) -> None:
         """Nothing of it left. Raises OSError."""
-        nic.release(self._settings.nic)
+        nic.release(self._cards)
         files.write(self._settings.etc / "resolv.conf", "", 0o644)
 
     async def pull(self, image: str, environment: Mapping[str, str]) -> None:

@@ -1,7 +1,7 @@
 """After the freeze, or at the boot of a clone: become the machine that the identity names.
 
 In this order, because each step needs the ones before: random numbers, clock (`first`, before any key is made or any
-time is told), then names, network card and certificate (`settle_in`, side by side). `Machine` gathers every effect on
+time is told), then names, network cards and certificate (`settle_in`, side by side). `Machine` gathers every effect on
 the machine, so that tests can watch the order.
 """
 
@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from . import clock, entropy, guestinfo, keys, names, nic
+from .gateway import Gateway
 from .guestinfo import GuestInfo
 from .identity import Identity
 from .keys import ServingKey
+from .nic import Cards
 from .pki import Waiting
 from .settings import Platform, Settings
 
@@ -31,6 +33,8 @@ class Machine:
     adopt_names: Callable[[Identity, Path], None] = names.adopt
     rebind_nic: Callable[[Path], bool] = nic.rebind_vmxnet3
     configure_nic: Callable[..., Awaitable[Any]] = nic.configure
+    keep_announced: Callable[..., Awaitable[None]] = nic.keep_announced
+    gateway: Callable[[Settings], Gateway] = Gateway
 
 
 def first(machine: Machine, settings: Settings, identity: Identity, *, restarted: bool) -> None:
@@ -61,20 +65,22 @@ async def settle_in(
     settings: Settings,
     hypervisor: GuestInfo,
     identity: Identity,
+    gateway: Gateway,
     *,
     thawed: bool,
     waiting: Waiting | None = None,
 ) -> ServingKey:
-    """Names, network and key. Raises OSError, NoInterface, ForeignDisk, ProgramFailed."""
+    """Names, both networks and key. Raises OSError, NoInterface (OneCard), ForeignDisk, ProgramFailed."""
     making = asyncio.create_task(keys.obtain(settings.openssl, settings.lib, identity, waiting))
     try:
         machine.adopt_names(identity, settings.etc)
         log.info("host name is %s", identity.hostname)
-        mac = await hypervisor.get(guestinfo.MAC)
+        mac, pods_mac = await asyncio.gather(hypervisor.get(guestinfo.MAC), hypervisor.get(guestinfo.POD_MAC))
         if mac is None and thawed:
             machine.rebind_nic(settings.root)
-        await machine.configure_nic(identity.address, identity.gateway, mac, settings.nic)
+        await machine.configure_nic(identity.address, identity.gateway, mac, Cards(settings.nic, settings.pod_nic))
         log.info("network card has %s", identity.address)
+        await gateway.configure(identity.pod_network, pods_mac)
         key = await making
         log.info("key is made")
         return key

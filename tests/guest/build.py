@@ -38,9 +38,21 @@ def identity(**changes: Any) -> dict[str, Any]:
         "address": "127.0.0.1/8",
         "gateway": None,
         "nameservers": ["10.0.0.10"],
+        "podNetwork": pod_network(),
         "time": time.time(),
         "seed": base64.b64encode(bytes(range(64))).decode(),
         "clientCA": "",
+    }
+    return fields | changes
+
+
+def pod_network(**changes: Any) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "addresses": ["10.78.0.20/24"],
+        "gateways": ["10.78.0.1"],
+        "isolation": "Pod",
+        "denied": ["10.77.0.0/24"],
+        "serviceRouting": "Guest",
     }
     return fields | changes
 
@@ -156,6 +168,9 @@ class Recorder:
 
     async def load_module(self, name: str) -> None:
         self._do(f"module {name}")
+
+    async def have_modules(self, names: Any) -> None:
+        pass
 
     def command_line(self) -> str:
         return self.booted_with

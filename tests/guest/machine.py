@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from vch_agent import phases
+from vch_agent.gateway import Gateway
 from vch_agent.pki import LocalPKI
+from vch_agent.pod_network import PodNetwork
 from vch_agent.settings import Settings
 from vch_agent.system import System
 from vch_agent.thaw import Machine
@@ -29,6 +31,32 @@ async def until(condition: Callable[[], Any]) -> Any:
     return value
 
 
+class PodsGateway:
+    """A `Gateway` that notes what is done to it; what is in `failing` fails."""
+
+    def __init__(self, done: list[str]) -> None:
+        self.done = done
+        self.built = 0
+        self.kept = 0
+        self.failing: dict[str, Exception] = {}
+
+    async def build(self) -> None:
+        self.built += 1
+        self._fail("build")
+
+    async def configure(self, network: PodNetwork, mac: str | None) -> None:
+        self.done.append("gateway")
+        self._fail("configure")
+
+    async def keep(self) -> None:
+        self.kept += 1
+        await asyncio.Event().wait()
+
+    def _fail(self, what: str) -> None:
+        if what in self.failing:
+            raise self.failing[what]
+
+
 class Guest:
     """A machine to run the agent on."""
 
@@ -37,6 +65,8 @@ class Guest:
         self.settings: Settings = build.settings(root, api_port=free_port(), kubelet_healthz_port=free_port())
         self.done: list[str] = []
         self.system = Recorder()
+        self.gateway = PodsGateway(self.done)
+        self.announced: list[str] = []
         self.kept: list[asyncio.StreamWriter] = []
 
         async def nic(*_: Any) -> None:
@@ -46,12 +76,17 @@ class Guest:
             self.done.append("clock")
             return 0.0
 
+        async def announced(address: Any, _: Any) -> None:
+            self.announced.append(str(address))
+
         self.machine = Machine(
             reseed=lambda _: self.done.append("reseed"),
             step_clock=step,
             adopt_names=lambda *_: self.done.append("names"),
             rebind_nic=lambda _: False,
             configure_nic=nic,
+            keep_announced=announced,
+            gateway=lambda _: cast("Gateway", self.gateway),
         )
 
     def identify(self, **changes: Any) -> None:

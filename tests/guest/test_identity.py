@@ -4,6 +4,7 @@ import json
 
 import pytest
 from vch_agent.identity import Identity, Phase, report, same_clone
+from vch_agent.pod_network import Isolation, ServiceRouting
 
 from tests.guest import build
 
@@ -30,6 +31,16 @@ def test_every_field_is_read() -> None:
         ({"time": True}, "identity.time"),
         ({"seed": "%%%"}, "identity.seed"),
         ({"clientCA": None}, "identity.clientCA"),
+        ({"podNetwork": None}, "identity.podNetwork"),
+        ({"podNetwork": build.pod_network(addresses=[])}, "identity.podNetwork.addresses"),
+        ({"podNetwork": build.pod_network(addresses=["10.78.0.300/24"])}, r"podNetwork.addresses\[0\]"),
+        ({"podNetwork": build.pod_network(addresses=["10.0.0.2/8", "10.0.0.3/8"])}, "more than one of IPv4"),
+        ({"podNetwork": build.pod_network(gateways=["fd00::1"])}, "podNetwork.gateways: fd00::1 is of a family"),
+        ({"podNetwork": build.pod_network(gateways="10.0.0.1")}, "podNetwork.gateways: a list"),
+        ({"podNetwork": build.pod_network(isolation="Node")}, "podNetwork.isolation: one of Pod, Namespace, None"),
+        ({"podNetwork": build.pod_network(denied=["10.0.0.9-10.0.0.1"])}, r"podNetwork.denied\[0\]"),
+        ({"podNetwork": build.pod_network(denied=[7])}, r"podNetwork.denied\[0\]"),
+        ({"podNetwork": build.pod_network(serviceRouting=True)}, "podNetwork.serviceRouting"),
     ],
 )
 def test_the_error_names_the_field(change: dict[str, object], named: str) -> None:
@@ -53,3 +64,17 @@ def test_the_report_is_one_json_value() -> None:
         "port": 10350,
         "message": "",
     }
+
+
+def test_the_pods_network_is_read() -> None:
+    told = build.pod_network(
+        addresses=["10.78.0.20/24", "fd00::20/64"],
+        gateways=["10.78.0.1", "fe80::1"],
+        denied=["10.77.0.16-10.77.0.20", "10.77.0.0/28", "10.77.0.3", "fd01::/126", "10.9.0.1"],
+    )
+    network = Identity.parse({**VALUE, "podNetwork": told}).pod_network
+    assert list(map(str, network.addresses)) == ["10.78.0.20/24", "fd00::20/64"]
+    assert (str(network.gateway(4)), str(network.gateway(6))) == ("10.78.0.1", "fe80::1")
+    assert (network.isolation, network.service_routing) == (Isolation.POD, ServiceRouting.GUEST)
+    # nftables refuses ranges that meet.
+    assert list(map(str, network.denied)) == ["10.9.0.1", "10.77.0.0-10.77.0.20", "fd01::-fd01::3"]

@@ -7,12 +7,13 @@ import pytest
 from vch_agent import kubeletconfig, settings
 from vch_agent.pki import LocalPKI
 from vch_agent.settings import Platform
+from vch_agent.setup import DNS
 
 from tests.guest import build
 
 
 def test_the_kubelet_speaks_json_with_the_agent_alone(tmp_path: Path) -> None:
-    config = kubeletconfig.configuration(build.settings(tmp_path), LocalPKI(tmp_path))
+    config = kubeletconfig.configuration(build.settings(tmp_path), LocalPKI(tmp_path), DNS())
     assert (config["contentType"], config["registerNode"]) == ("application/json", False)
     assert (config["address"], config["healthzBindAddress"], config["readOnlyPort"]) == ("127.0.0.1", "127.0.0.1", 0)
     assert config["authentication"]["anonymous"] == {"enabled": False}
@@ -29,14 +30,14 @@ def test_the_kubelet_speaks_json_with_the_agent_alone(tmp_path: Path) -> None:
 def test_cgroups_follow_the_platform(
     tmp_path: Path, changes: dict[str, object], driver: str, extra: dict[str, object]
 ) -> None:
-    config = kubeletconfig.configuration(build.settings(tmp_path, **changes), LocalPKI(tmp_path))
+    config = kubeletconfig.configuration(build.settings(tmp_path, **changes), LocalPKI(tmp_path), DNS())
     assert config["cgroupDriver"] == driver
     assert extra.items() <= config.items()
 
 
 def test_everything_is_written_private_and_the_command_line_names_it(tmp_path: Path) -> None:
     guest = build.settings(tmp_path, api_port=8001)
-    environment = kubeletconfig.write(guest, LocalPKI(tmp_path), "vch-0", "secret")
+    environment = kubeletconfig.write(guest, LocalPKI(tmp_path), "vch-0", "secret", DNS())
     line = environment.read_text()
     assert line.startswith('KUBELET_ARGS="--config=')
     assert "--hostname-override=vch-0" in line

@@ -49,12 +49,10 @@ async def test_a_parent_warms_up_freezes_when_told_and_serves_as_a_clone(
         before = len(guest.hypervisor.calls())
         await asyncio.to_thread((guest.hypervisor.folder / ".thaw").write_text, "go\n")
         report = await guest.report()
-        assert guest.done == ["reseed", "clock", "names", "nic"]
-        assert guest.hypervisor.calls()[before:] == [
-            "info-get guestinfo.vch.identity",
-            "info-get guestinfo.vch.mac",
-            "info-set guestinfo.vch.report",
-        ]
+        assert guest.done == ["reseed", "clock", "names", "nic", "gateway"]
+        first, *macs, last = guest.hypervisor.calls()[before:]
+        assert (first, last) == ("info-get guestinfo.vch.identity", "info-set guestinfo.vch.report")
+        assert sorted(macs) == ["info-get guestinfo.vch.mac", "info-get guestinfo.vch.podMac"]  # at the same time
         assert await guest.pods() == 503  # of the clone's pod nothing is known yet
 
         provider = await guest.provider(report["port"])
@@ -85,7 +83,7 @@ async def test_a_clone_that_boots_goes_the_same_way_and_keeps_its_key(guest: Gue
     async with guest.agent():
         assert (await guest.report())["fingerprint"] == first["fingerprint"]
         assert await guest.pods() == 503  # after a reboot the provider must be asked again
-    assert guest.done == ["reseed", "clock", "names", "nic"] * 2
+    assert guest.done == ["reseed", "clock", "names", "nic", "gateway"] * 2
 
 
 async def test_a_restarted_agent_answers_at_once_from_its_state(guest: Guest) -> None:
@@ -103,7 +101,7 @@ async def test_a_restarted_agent_answers_at_once_from_its_state(guest: Guest) ->
         assert await guest.pods() == ["web"]
         assert (await (await guest.provider(report["port"])).hello())["resumed"] is True
         assert (guest.settings.run / "token").read_text() == token  # the kubelet still has it
-    assert guest.done == ["reseed", "clock", "names", "nic", "names", "nic"]  # no clock is turned back
+    assert guest.done == ["reseed", "clock", *["names", "nic", "gateway"] * 2]  # no clock is turned back
 
 
 @pytest.mark.parametrize("damage", ["", "{", '{"format": 1, "cloneId": "other", "objects": []}'])
@@ -172,9 +170,12 @@ async def test_the_agent_stays_small(guest: Guest) -> None:
         "VCH_PROVIDER_PORT": str(port := free_port()),
     }
     program = (
-        "import asyncio; from vch_agent import phases, settings, thaw\n"
+        "import asyncio; from vch_agent import gateway, phases, settings, thaw\n"
         "async def nic(*_): pass\n"
-        "machine = thaw.Machine(lambda _: None, lambda *_, **__: 0.0, lambda *_: None, lambda _: False, nic)\n"
+        "class Gateway(gateway.Gateway):\n"
+        "    build = configure = keep = nic\n"
+        "own = lambda _: None, lambda *_, **__: 0.0, lambda *_: None, lambda _: False, nic, nic, Gateway\n"
+        "machine = thaw.Machine(*own)\n"
         "asyncio.run(phases.run(settings.from_environment(), machine))"
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, env=environment)

@@ -1,6 +1,7 @@
 """A parent's life: prepared, warm, frozen, forked, forked again; and what never may be a parent."""
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 from vch_agent import parenthood, preparation
+from vch_agent.gateway import OneCard
 from vch_agent.process import ProgramFailed
 from vch_agent.settings import Platform
 
@@ -81,9 +83,11 @@ async def test_a_fork_becomes_a_parent_of_its_own_and_so_does_a_fork_of_it(guest
         await _thaw(guest)
         await guest.report()
         # A clone of a fork costs no more than any other.
-        assert guest.hypervisor.calls()[before:] == [
+        calls = guest.hypervisor.calls()[before:]
+        assert sorted(calls) == [
             "info-get guestinfo.vch.identity",
             "info-get guestinfo.vch.mac",
+            "info-get guestinfo.vch.podMac",
             "info-set guestinfo.vch.report",
         ]
 
@@ -238,3 +242,51 @@ async def test_a_report_has_no_more_images_than_a_node(guest: Guest, monkeypatch
     monkeypatch.setattr(parenthood, "_MOST_IMAGES", 0)
     async with _frozen(guest) as report:
         assert report["guest"]["images"] == []
+
+
+async def test_the_pods_network_is_made_before_the_freeze_and_given_its_address_after(guest: Guest) -> None:
+    async with _frozen(guest):
+        assert (guest.gateway.built, "gateway" in guest.done) == (1, False)
+        guest.identify()
+        await _thaw(guest)
+        await guest.report()
+        assert (guest.gateway.built, "gateway" in guest.done) == (1, True)
+        await until(lambda: guest.gateway.kept and guest.announced)
+        assert guest.announced == ["127.0.0.1"]
+
+
+async def test_a_template_with_one_network_card_is_no_parent(guest: Guest) -> None:
+    guest.gateway.failing["build"] = OneCard("a pod VM needs two network cards")
+    guest.hypervisor.put("parent", build.parent())
+    async with guest.agent():
+        assert "needs two network cards" in (await _report(guest, "Failed"))["message"]
+
+
+async def test_a_clone_with_one_network_card_refuses(guest: Guest) -> None:
+    guest.gateway.failing["build"] = OneCard("a pod VM needs two network cards")
+    guest.identify()
+    async with guest.agent():
+        assert "needs two network cards" in (await guest.report("Refused"))["message"]
+
+
+async def test_the_kubelet_is_told_the_clusters_dns_and_again_when_its_clone_boots(guest: Guest) -> None:
+    def told() -> Any:
+        config = json.loads((guest.settings.run / "kubelet/config.json").read_text())
+        return config.get("clusterDNS"), config.get("clusterDomain")
+
+    dns = {"servers": ["10.96.0.10"], "domain": "cluster.local"}
+    async with _frozen(guest, dns=dns):
+        assert told() == (["10.96.0.10"], "cluster.local")
+        guest.hypervisor.put("parent", build.parent("fork-1", dns={"servers": ["10.96.0.11"]}))
+        await _thaw(guest)
+        assert "setup.dns" in (await _report(guest, "Failed", "fork-1"))["message"]
+        guest.hypervisor.put("parent", build.parent("fork-1"))
+        await _until_frozen(guest)
+        guest.identify()
+        await _thaw(guest)
+        await guest.report()
+    guest.boot()
+    guest.hypervisor.put("report", "null")
+    async with guest.agent():
+        await guest.report()
+        assert told() == (["10.96.0.10"], "cluster.local")

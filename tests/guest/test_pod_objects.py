@@ -56,10 +56,10 @@ async def test_the_pod_appears_only_when_the_kubelet_has_taken_in_node_and_servi
     assert store.all(PODS)
 
 
-async def test_the_pod_has_the_vms_network(objects: PodObjects) -> None:
+async def test_the_pod_is_what_the_cluster_says(objects: PodObjects) -> None:
     await objects.snapshot([build.pod(hostname="web")])
     (pod,) = objects.store.all(PODS)
-    assert pod["spec"] == {"nodeName": build.NODE, "hostname": "web", "hostNetwork": True}
+    assert pod["spec"] == {"nodeName": build.NODE, "hostname": "web"}
 
 
 async def test_an_older_version_of_the_pod_than_the_known_one_is_dropped(objects: PodObjects) -> None:

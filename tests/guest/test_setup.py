@@ -20,6 +20,7 @@ FULL: dict[str, Any] = {
     },
     "caBundle": PEM,
     "proxy": {"httpProxy": "http://p:3128", "httpsProxy": "http://u:p@p:3128", "noProxy": "10.0.0.0/8,.local"},
+    "dns": {"servers": ["10.96.0.10"], "domain": "cluster.local"},
     "sysctls": {"net.core.somaxconn": "1024", "net/ipv4/conf/eth0.1/forwarding": "1"},
     "kernelModules": ["dummy"],
     "kernelParameters": ["panic=5", "quiet"],
@@ -36,6 +37,7 @@ def test_every_field_is_read() -> None:
     assert read.proxy.environment()["HTTPS_PROXY"] == "http://u:p@p:3128"
     assert [(file.path, file.mode) for file in read.files] == [("/etc/x", 0o600), ("/etc/y", 0o644)]
     assert read.preload_images == ("docker.io/library/busybox:latest", "reg:5000/app:1")
+    assert read.dns == setup.DNS(("10.96.0.10",), "cluster.local")
     assert read.kernel_parameters == ("panic=5", "quiet")
 
 
@@ -58,6 +60,8 @@ def test_nothing_is_required_but_the_node() -> None:
         ({"caBundle": "certificate"}, "setup.caBundle"),
         ({"proxy": {"httpProxy": "p:3128"}}, "setup.proxy.httpProxy"),
         ({"proxy": {"noProxy": "a\nb"}}, "setup.proxy.noProxy"),
+        ({"dns": {"servers": ["dns"]}}, r"setup.dns.servers\[0\]"),
+        ({"dns": {"domain": "a b"}}, "setup.dns.domain"),
         ({"sysctls": {"net..x": "1"}}, "setup.sysctls"),
         ({"sysctls": {"../../etc/passwd": "1"}}, "setup.sysctls"),
         ({"sysctls": {"net.core.somaxconn": 1024}}, "setup.sysctls.net.core.somaxconn"),
@@ -110,6 +114,8 @@ def test_a_fork_adds_to_its_base() -> None:
     assert {file.path: file.content for file in both.files} == {"/etc/x": "new", "/etc/y": ""}
     assert both.ca_bundle.count("BEGIN") == 2
     assert both.merged(both) == both
+    assert both.dns == base.dns
+    assert setup.parse({"dns": {"servers": ["10.0.0.2"]}}).merged(base).dns == setup.DNS(("10.0.0.2",))
     assert both.proxy == setup.Proxy("http://p:3128", "http://u:p@p:3128", "none")
     # The base's images are there already, its network is not.
     assert (both.network, both.preload_images) == (None, ("docker.io/library/other:latest",))

@@ -29,7 +29,7 @@ async def test_a_standby_clone_reports_and_greets_without_a_pod_and_is_bound_lat
         provider.send(type="ping")
         await provider.receive()
         assert await guest.pods() == ["web"]
-        assert guest.done == ["reseed", "clock", "names", "nic", "names"]
+        assert guest.done == ["reseed", "clock", "names", "nic", "gateway", "names"]
 
 
 @pytest.mark.parametrize(
@@ -53,11 +53,15 @@ async def test_a_clone_is_bound_once(guest: Guest, change: dict[str, Any], reaso
         await guest.report("Refused")
 
 
-async def test_binding_changes_nothing_but_pod_and_host_name(guest: Guest) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [{"address": "127.0.0.2/8"}, {"podNetwork": build.pod_network(addresses=["10.78.0.21/24"])}],
+)
+async def test_binding_changes_nothing_but_pod_and_host_name(guest: Guest, change: dict[str, Any]) -> None:
     guest.identify(pod=None)
     async with guest.agent():
         port = (await guest.report())["port"]
-        guest.identify(pod=_POD, address="127.0.0.2/8")
+        guest.identify(pod=_POD, **change)
         assert (await (await guest.provider(port)).hello())["reason"] == "OtherPod"
 
 

@@ -5,14 +5,13 @@ import os
 import random
 import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from vch_agent import clock, entropy, files, keys, names, pki, process, stillness, thaw
+from vch_agent.gateway import Gateway
 from vch_agent.guestinfo import GuestInfo
 from vch_agent.identity import Identity
-from vch_agent.netlink import Link
-from vch_agent.nic import choose
 from vch_agent.settings import Platform
 from vch_agent.thaw import Machine
 
@@ -34,6 +33,10 @@ class Recorder:
             rebind_nic=self._rebind,
             configure_nic=self._nic,
         )
+        self.gateway = cast("Gateway", self)
+
+    async def configure(self, network: Any, mac: str | None) -> None:
+        self.done.append(f"gateway {mac}")
 
     def _clock(self, told: float, *, forward_only: bool) -> float:
         self.done.append("clock")
@@ -43,7 +46,7 @@ class Recorder:
         self.done.append("rebind")
         return True
 
-    async def _nic(self, address: Any, gateway: Any, mac: str | None, wanted: str) -> None:
+    async def _nic(self, address: Any, gateway: Any, mac: str | None, cards: Any) -> None:
         self.done.append(f"nic {mac}")
 
 
@@ -75,19 +78,22 @@ def test_a_vm_that_cannot_be_reseeded_does_not_go_on(tmp_path: Path) -> None:
 
 async def test_the_mac_told_by_the_hypervisor_is_used(tmp_path: Path, hypervisor: Hypervisor) -> None:
     hypervisor.put("mac", "52:54:00:00:00:01")
+    hypervisor.put("podMac", "52:54:00:00:00:02")
     recorder = Recorder()
-    key = await thaw.settle_in(recorder.machine, build.settings(tmp_path), GuestInfo(RPCTOOL), WHO, thawed=True)
-    assert recorder.done == ["names web", "nic 52:54:00:00:00:01"]
+    settings, asked = build.settings(tmp_path), GuestInfo(RPCTOOL)
+    key = await thaw.settle_in(recorder.machine, settings, asked, WHO, recorder.gateway, thawed=True)
+    assert recorder.done == ["names web", "nic 52:54:00:00:00:01", "gateway 52:54:00:00:00:02"]
     assert key.fingerprint.startswith("sha256:")
 
 
 async def test_without_a_told_mac_the_driver_is_rebound_after_a_thaw_only(
     tmp_path: Path, hypervisor: Hypervisor
 ) -> None:
-    for thawed, steps in ((True, ["names web", "rebind", "nic None"]), (False, ["names web", "nic None"])):
+    both = ["nic None", "gateway None"]
+    for thawed, steps in ((True, ["names web", "rebind", *both]), (False, ["names web", *both])):
         recorder = Recorder()
-        settings = build.settings(tmp_path)
-        await thaw.settle_in(recorder.machine, settings, GuestInfo(RPCTOOL), WHO, thawed=thawed)
+        settings, asked = build.settings(tmp_path), GuestInfo(RPCTOOL)
+        await thaw.settle_in(recorder.machine, settings, asked, WHO, recorder.gateway, thawed=thawed)
         assert recorder.done == steps
 
 
@@ -158,17 +164,6 @@ async def test_the_key_survives_a_reboot_and_is_one_clones_only(tmp_path: Path) 
     assert (await keys.obtain("openssl", tmp_path / "other", sibling)).fingerprint != first.fingerprint
     with pytest.raises(keys.ForeignDisk, match="clone-1"):
         await keys.obtain("openssl", tmp_path / "lib", sibling)
-
-
-def test_the_first_ethernet_link_is_chosen_unless_one_is_named() -> None:
-    loopback, first, second = (
-        Link(1, "lo", "", True, False),
-        Link(2, "ens192", "", False, True),
-        Link(3, "eth1", "", False, True),
-    )
-    assert choose([loopback, first, second], "") is first
-    assert choose([loopback, first, second], "eth1") is second
-    assert choose([loopback], "") is None
 
 
 def test_a_file_is_replaced_whole_and_private(tmp_path: Path) -> None:

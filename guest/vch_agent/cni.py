@@ -1,0 +1,40 @@
+"""A clone's CNI configuration: the Pod's end of the veth moves into the Pod's namespace and gets its address. Pure.
+
+By the plugins `host-device` and `static` of containernetworking-plugins. A parent has loopback alone
+(`containerd/10-vch.conflist`); containerd watches the folder and takes the new file in.
+"""
+
+import json
+from typing import Any
+
+from .pod_network import PodNetwork
+
+FILE = "cni/net.d/10-vch.conflist"
+"""Below /etc."""
+DEVICE = "vchpod"
+ROUTER6 = "fe80::1"
+"""The gateway namespace's address towards the Pod: IPv6 has no proxy for a whole network."""
+
+
+def conflist(network: PodNetwork) -> str:
+    """The file's content."""
+    addresses: list[dict[str, str]] = []
+    routes: list[dict[str, str]] = []
+    for address in network.addresses:
+        gateway = network.gateway(address.version)
+        if address.version == 6:
+            # Alone on its link: its neighbours would not be answered for.
+            addresses.append({"address": f"{address.ip}/128", "gateway": ROUTER6})
+            routes.append({"dst": "::/0"})
+        elif gateway is not None:
+            addresses.append({"address": str(address), "gateway": str(gateway)})
+            routes.append({"dst": "0.0.0.0/0"})
+        else:
+            addresses.append({"address": str(address)})
+            routes.append({"dst": "169.254.1.0/30"})  # the kubelet's probes are answered all the same
+    plugin: dict[str, Any] = {
+        "type": "host-device",
+        "device": DEVICE,
+        "ipam": {"type": "static", "addresses": addresses, "routes": routes},
+    }
+    return json.dumps({"cniVersion": "0.4.0", "name": "vch", "plugins": [plugin]}, indent=1) + "\n"
