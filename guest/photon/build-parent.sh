@@ -43,7 +43,8 @@ done
     die "cgroup v2 is required: add systemd.unified_cgroup_hierarchy=1 to the kernel command line in /boot/photon.cfg and reboot"
 
 echo "== packages"
-tdnf install -y containerd runc cni python3 openssl open-vm-tools curl tar util-linux iptables nftables kmod ca-certificates
+tdnf install -y containerd runc cni python3 openssl open-vm-tools curl tar util-linux iptables nftables kmod \
+    ca-certificates
 command -v ctr >/dev/null || die "containerd did not bring ctr, which pulls preloaded images"
 command -v nft >/dev/null || die "nftables did not bring nft, without which no pod has a network"
 [[ -x /opt/cni/bin/host-device || -x /usr/lib/cni/host-device ]] || die "cni did not bring the plugins host-device and static"

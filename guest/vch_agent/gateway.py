@@ -12,7 +12,6 @@ when the card is connected. What may pass is `firewall`'s text, the interfaces a
 import logging
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from . import announcement, cni, files, firewall, nic
 from .gateway_links import POD, UPLINK, Links
@@ -29,14 +28,6 @@ class OneCard(NoInterface):
     """The guest has no second network card."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """Sockets inside, made once: in the parent, for all its clones."""
-
-    wire: Netlink
-    events: socket.socket
-
-
 class Gateway:
     """The namespace `vch-gateway`; nothing is done until it is asked for."""
 
@@ -45,7 +36,7 @@ class Gateway:
         self._conflist = settings.etc / cni.FILE
         self._cards = Cards(settings.nic, settings.pod_nic)
         self._links = Links(self._namespace)
-        self._sockets: _Opened | None = None
+        self._wire: Netlink | None = None
         self._network: PodNetwork | None = None
 
     async def build(self) -> None:
@@ -56,7 +47,7 @@ class Gateway:
         if self._namespace.make():
             log.info("%s is made", self._namespace.path)
         self._links.settle()
-        inside = self._inside().wire
+        inside = self._inside()
         with Netlink() as root:
             self._links.join_host(root, inside)
             await self._adopt(root, inside)
@@ -68,7 +59,7 @@ class Gateway:
 
         The card need not be connected for this. Raises OneCard, OSError, ProgramFailed.
         """
-        inside = self._inside().wire
+        inside = self._inside()
         with Netlink() as root:
             uplink = nic.with_mac(inside, await self._adopt(root, inside), mac)
             self._links.address(root, inside, uplink, network)
@@ -76,6 +67,7 @@ class Gateway:
         self._network = network
         self._conflist.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
         files.write(self._conflist, cni.conflist(network), 0o644)
+        self._announce(uplink)
         log.info("the Pod has %s", ", ".join(map(str, network.addresses)))
 
     async def keep(self) -> None:
@@ -105,16 +97,17 @@ class Gateway:
         return await self._namespace.run(["nft", "-f", "-"], text)
 
     async def _watch(self) -> None:
-        opened, connected = self._inside(), False
-        async for links in nic.changes(opened.wire, opened.events):
-            if not any(link.name == POD for link in links):
-                log.info("the Pod's veth is gone, and made again")
-                with Netlink() as root:
-                    self._links.join_pod(root, opened.wire, self._network)
-            uplink = next((link for link in links if link.name == UPLINK), None)
-            if uplink is not None and uplink.carrier and not connected:
-                self._announce(uplink)
-            connected = uplink is not None and uplink.carrier
+        inside, connected = self._inside(), False
+        with self._namespace.call(link_events) as events:
+            async for links in nic.changes(inside, events):
+                if not any(link.name == POD for link in links):
+                    log.info("the Pod's veth is gone, and made again")
+                    with Netlink() as root:
+                        self._links.join_pod(root, inside, self._network)
+                uplink = next((link for link in links if link.name == UPLINK), None)
+                if uplink is not None and uplink.carrier and not connected:
+                    self._announce(uplink)
+                connected = uplink is not None and uplink.carrier
 
     def _announce(self, uplink: Link) -> None:
         if self._network is not None:
@@ -132,7 +125,8 @@ class Gateway:
             raise OneCard(f"{error}: a pod VM needs two network cards, so its template does") from None
         return self._links.take(root, inside, found)
 
-    def _inside(self) -> _Opened:
-        if self._sockets is None:
-            self._sockets = self._namespace.call(lambda: _Opened(Netlink(), link_events()))
-        return self._sockets
+    def _inside(self) -> Netlink:
+        """A socket inside, made once: in the parent, for all its clones."""
+        if self._wire is None:
+            self._wire = self._namespace.call(Netlink)
+        return self._wire

@@ -40,6 +40,7 @@ _SYSCTLS = {
             ("accept_redirects", "0"),
             ("accept_source_route", "0"),
             ("proxy_arp", "0"),
+            ("arp_ignore", "1"),  # the addresses of the veth are nobody's business outside
         )
     },
 }

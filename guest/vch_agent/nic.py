@@ -130,6 +130,10 @@ async def changes(wire: Netlink, events: socket.socket) -> AsyncIterator[list[Li
         yield wire.links()
         try:
             await loop.sock_recv(events, 1 << 16)
+            while True:  # those that have come together are looked at together
+                events.recv(1 << 16)
+        except BlockingIOError:
+            continue
         except OSError as error:
             if error.errno != errno.ENOBUFS:  # more than the socket could keep: look again
                 raise

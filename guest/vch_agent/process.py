@@ -1,7 +1,7 @@
 """Run a short-lived program and wait for it. Each run costs 50-300 ms in a guest without KVM: count them.
 
-The two programs of a clone are `vmware-rpctool` (`guestinfo`) and `openssl` (`pki`, `keys`); a parent that is prepared
-runs `ctr`, `modprobe` and `systemctl` too (`system`).
+The programs of a clone are `vmware-rpctool` (`guestinfo`), `openssl` (`pki`, `keys`) and, run by `namespace`, `nft`
+(`gateway`); a parent that is prepared runs `ctr`, `modprobe` and `systemctl` too (`system`).
 """
 
 import asyncio

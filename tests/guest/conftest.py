@@ -1,4 +1,4 @@
-"""Fixtures of the agent's tests: no root, no network but loopback."""
+"""Fixtures of the agent's tests: no network but loopback. Those of real networks (`wires`) need root."""
 
 import asyncio
 from pathlib import Path

@@ -184,6 +184,28 @@ async def test_a_pod_without_a_gateway_still_has_its_neighbours_and_its_probes(l
         assert reaches(None, POD) == "169.254.1.1"
 
 
+async def test_a_services_address_leads_to_another_machine_or_back_to_the_pod(lab: Wires) -> None:
+    """As kube-proxy makes it, in tables of its own."""
+    await lab.ready()
+    await lab.gateway.nft(
+        "table ip services {\n"
+        " chain to { type nat hook prerouting priority dstnat;\n"
+        f"  ip daddr 10.96.0.5 dnat to {GATEWAY}\n  ip daddr 10.96.0.6 dnat to {POD}\n }}\n"
+        " chain from { type nat hook postrouting priority srcnat;\n"
+        f"  ip saddr {POD} ip daddr {POD} masquerade\n }}\n}}\n"
+    )
+    with served(lab.lan, GATEWAY), served(lab.pod, POD) as own:
+        assert reaches(lab.pod, "10.96.0.5") == POD
+        assert reaches(lab.pod, "10.96.0.6") == POD
+        assert own.accept()[1][0] == "169.254.1.2"  # not itself, which it would not answer
+
+
+async def test_a_smaller_packet_size_of_the_network_is_the_pods_too(lab: Wires) -> None:
+    run("ip link set eth1 mtu 1400")
+    await lab.ready()
+    assert json.loads(run("ip -json link show eth0", lab.pod))[0]["mtu"] == 1400
+
+
 @pytest.mark.parametrize("isolation", ["Pod", "None"])
 async def test_a_pod_may_have_an_ipv6_address_too(lab: Wires, isolation: str) -> None:
     both = {"addresses": [f"{POD}/24", "fd78::20/64"], "gateways": [GATEWAY, "fd78::1"]}
