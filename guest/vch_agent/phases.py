@@ -109,6 +109,7 @@ async def _clone(vm: PodVM, machine: Machine, system: System, value: dict[str, A
 async def _start(vm: PodVM, system: System, who: Identity) -> None:
     """A clone that boots: the kubelet has yet to start, or (the agent alone restarted) asks again."""
     prepared = await _prepared_again(vm, system)
+    system.loopback()
     await vm.gateway.build()
     if vm.restore():
         log.info("objects of the time before the restart are served")

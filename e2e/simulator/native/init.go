@@ -74,7 +74,7 @@ func Init() error {
 		name: "vch-agent", pause: 250 * time.Millisecond,
 		environment: []string{
 			"PYTHONPATH=" + filepath.Join(imageMount, imageAgent), "PYTHONUNBUFFERED=1", "PYTHONDONTWRITEBYTECODE=1",
-			"VCH_PLATFORM=native", "VCH_NIC=" + nicName + "0", "VCH_CGROUP_ROOT=" + config.Cgroup,
+			"VCH_PLATFORM=native", "VCH_NIC=" + nicName + "0", "VCH_POD_NIC=" + nicName + "1", "VCH_CGROUP_ROOT=" + config.Cgroup,
 			"NOTIFY_SOCKET=" + notifySocket, "VMWARE_RPC_SOCKET=" + rpcSocket,
 		},
 		command: func() ([]string, error) { return []string{"python3", "-m", "vch_agent"}, nil },
