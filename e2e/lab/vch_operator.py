@@ -171,19 +171,24 @@ def virtual_container_host(host: Host, vcenter: Simulator) -> dict[str, Any]:
                 **({"hosts": list(host.hosts)} if host.hosts else {}),
             },
             "network": {"ranges": [host.guests], "prefixLength": 24, "gateway": "10.77.0.1"},
-            "podNetwork": {
-                "portGroup": PODS,
-                "ranges": [host.pods],
-                "prefixLength": 24,
-                "gateway": "10.78.0.1",
-                "isolation": "Pod",
-            },
+            "podNetwork": pod_network(host.pods),
             "template": {"images": [host.image], "classes": [host.image]},
             "limits": {"cpu": "32", "memory": "64Gi", "pods": 60},
             "registries": {"mirrors": [{"registry": REGISTRY, "endpoints": [f"http://{netns.REGISTRY}"]}]},
             "node": {"address": host.address},
         },
     )
+
+
+def pod_network(ranges: str) -> dict[str, Any]:
+    """`spec.podNetwork` with those addresses of the laboratory's network for Pods."""
+    return {
+        "portGroup": PODS,
+        "ranges": [ranges],
+        "prefixLength": 24,
+        "gateway": "10.78.0.1",
+        "isolation": "Pod",
+    }
 
 
 def made(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:

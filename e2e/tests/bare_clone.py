@@ -22,7 +22,6 @@ from typing import TypeVar
 
 import trustme
 
-from e2e.lab.netns import GATEWAY, POD_GATEWAY
 from e2e.lab.simulator import FOLDER
 from e2e.tests.kube import NeverHappened
 from e2e.tests.running_lab import RunningLab
@@ -115,21 +114,22 @@ class BareClone:
 
 def make(lab: RunningLab, provider: Provider, guest: str, name: str) -> BareClone:
     """Clones the parent of that kind of guest, and tells the clone who it is."""
-    address = f"10.77.0.{(number := next(_addresses))}"
+    number = next(_addresses)
+    address = f"10.77.0.{number}"
     identity = {
         "cloneId": secrets.token_hex(16),
         "pod": {"namespace": "none", "name": name, "uid": str(uuid.uuid4())},
         "node": lab.node(guest),
         "hostname": name,
         "address": f"{address}/24",
-        "gateway": GATEWAY,
+        "gateway": "10.77.0.1",
         "nameservers": [],
         "podNetwork": {
             "addresses": [f"10.78.0.{number}/24"],
-            "gateways": [POD_GATEWAY],
+            "gateways": ["10.78.0.1"],
             "isolation": "Pod",
             "denied": ["10.77.0.0/24"],
-            "serviceRouting": "None",
+            "serviceRouting": "Guest",
         },
         "time": time.time(),
         "seed": base64.b64encode(os.urandom(64)).decode(),
@@ -141,8 +141,7 @@ def make(lab: RunningLab, provider: Provider, guest: str, name: str) -> BareClon
         *("-folder", FOLDER, "-e", "vch.parent=", "-e", "guestinfo.vch.parent=", "-e", "guestinfo.vch.report="),
         *("-e", f"guestinfo.vch.identity={json.dumps(identity)}", name),
     )
-    for card in ("ethernet-0", "ethernet-1"):  # its parent's were not connected when it was frozen
-        lab.govc("device.connect", "-vm", f"{FOLDER}/{name}", card)
+    lab.govc("device.connect", "-vm", name, "ethernet-0", "ethernet-1")
     clone = BareClone(lab, provider, name, address, asked)
     clone.times["cloned"] = time.monotonic() - asked
     return clone

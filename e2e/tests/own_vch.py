@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from e2e.lab import simulator
-from e2e.lab.netns import GATEWAY, POD_GATEWAY
-from e2e.lab.vch_operator import HOSTS, NAMESPACE, PODS, made
+from e2e.lab.vch_operator import HOSTS, NAMESPACE, made, pod_network
 from e2e.tests.builders import make_secret
 from e2e.tests.kube import Kube, KubeObject
 from e2e.tests.running_lab import RunningLab
@@ -23,6 +22,7 @@ class OwnVCH:
     name: str
     address: str = "127.0.0.11"
     guests: str = "10.77.0.231-10.77.0.250"
+    pods: str = "10.78.0.231-10.78.0.250"
 
     @property
     def folder(self) -> str:
@@ -41,13 +41,8 @@ class OwnVCH:
                 "thumbprint": self.lab.simulator.thumbprint,
             },
             "placement": {"folder": self.folder, "resourcePool": simulator.POOL},
-            "network": {"ranges": [self.guests], "prefixLength": 24, "gateway": GATEWAY},
-            "podNetwork": {
-                "portGroup": PODS,
-                "ranges": [self.guests.replace("10.77.", "10.78.")],
-                "prefixLength": 24,
-                "gateway": POD_GATEWAY,
-            },
+            "network": {"ranges": [self.guests], "prefixLength": 24, "gateway": "10.77.0.1"},
+            "podNetwork": pod_network(self.pods),
             "template": {"images": [native.image], "classes": [native.image]},
             "limits": {"pods": 20},
             "node": {"address": self.address},

@@ -118,7 +118,7 @@ def test_a_certificate_that_is_another_one_is_not_spoken_to(vch: OwnVCH, lab: Ru
 
 
 def test_a_server_that_does_not_answer_is_connected_to_as_soon_as_it_does(lab: RunningLab, kube: Kube) -> None:
-    away = OwnVCH(lab, kube, "away", address="127.0.0.13", guests="10.77.0.230")
+    away = OwnVCH(lab, kube, "away", address="127.0.0.13", guests="10.77.0.230", pods="10.78.0.230")
     _, _, port = lab.simulator.address.partition(":")
     other = int(port) - 1
     away.create(vCenter={"server": f"127.0.0.1:{other}"})

@@ -34,10 +34,15 @@ class Card:
     backing: Any
     connected: bool
 
-    def edit(self, connected: bool) -> Edit:
-        """`connected` is for now and for each start of the VM; its guest has no say in it."""
+    def edit(self, connected: bool, *, at_birth: bool = False) -> Edit:
+        """`connected` is for now and for each start of the VM; its guest has no say in it.
+
+        At the birth of an instant clone it is `migrateConnect` that counts: a device otherwise goes on as its source's
+        was. Afterwards that is taken back, or it would hold for a migration as well.
+        """
+        at_migration = ("connect" if connected else "disconnect") if at_birth else "unset"
         state = vim.vm.device.VirtualDevice.ConnectInfo(
-            connected=connected, startConnected=connected, allowGuestControl=False
+            connected=connected, startConnected=connected, allowGuestControl=False, migrateConnect=at_migration
         )
         device = self.kind(key=self.key, backing=self.backing, connectable=state)
         if self.controller is not None:
@@ -74,7 +79,9 @@ def made(own: tuple[Card, Card], backings: tuple[Any, Any], *, pods_apart: bool,
 def born(parents: Sequence[Card], *, pulls: bool) -> list[Edit]:
     """What differs in an instant clone: nothing is connected, or the first card of a fork that pulls images."""
     wanted = [pulls and number == 0 for number, _ in enumerate(parents)]
-    return [card.edit(there) for card, there in zip(parents, wanted, strict=True) if card.connected != there]
+    return [
+        card.edit(there, at_birth=True) for card, there in zip(parents, wanted, strict=True) if card.connected != there
+    ]
 
 
 def connected(cards: Sequence[Card]) -> list[Edit]:
