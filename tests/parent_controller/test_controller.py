@@ -219,6 +219,7 @@ async def test_a_parent_has_an_address_only_while_it_pulls_images(hosts: Hosts) 
     await hosts.until(lambda: len(hosts.addresses) == 2, within=BOOT_SECONDS)
     told = json.loads(hosts.requests[-1].extra_config[guestinfo.PARENT])
     assert told["setup"]["network"]["address"] == "10.0.0.9/24"
+    assert [request.pulls for request in hosts.requests] == [False] * 2 + [True] * 2
     await hosts.until(lambda: not hosts.addresses and len(hosts.parents) == 2, within=BOOT_SECONDS)
     assert hosts.inventory.addresses() == {"10.0.0.9"}, "the VM itself says now that it is in use"
     anew = ParentInventory("c", "v")
