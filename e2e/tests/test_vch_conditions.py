@@ -26,7 +26,9 @@ TEMPLATE = "/DC0/vm/template-native"
 ROLE = {
     "VirtualMachine.Config.AdvancedConfig",
     "VirtualMachine.Config.CPUCount",
+    "VirtualMachine.Config.EditDevice",
     "VirtualMachine.Config.Memory",
+    "VirtualMachine.Interact.DeviceConnection",
     "VirtualMachine.Interact.PowerOff",
     "VirtualMachine.Interact.PowerOn",
     "VirtualMachine.Inventory.CreateFromExisting",
@@ -161,6 +163,7 @@ def test_a_missing_privilege_is_named_with_what_it_is_missing_on(
         "/DC0/host/DC0_C0/Resources": ["Resource.AssignVMToPool"],
         TEMPLATE: ["VirtualMachine.Provisioning.DeployTemplate"],
         "/DC0/datastore": ["Datastore.AllocateSpace"],
+        "/DC0/network": ["Network.Assign"],
     }
     less = {path: [each for each in privileges if each != lacking] for path, privileges in role.items()}
     vcenter.logins(**{TENANT: PASSWORD})
