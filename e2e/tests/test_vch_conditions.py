@@ -179,6 +179,25 @@ def test_a_missing_privilege_is_named_with_what_it_is_missing_on(
     kube.until("pod", "allowed", ready, timeout=START)
 
 
+@pytest.mark.parametrize(
+    ("network", "reason", "says"),
+    [
+        ({"portGroup": "pods-open"}, "PortGroupNotIsolated", "has no private VLAN"),
+        ({"portGroup": "VM Network"}, "PortGroupNotIsolated", "is of a standard switch"),
+        ({"portGroup": "pods-open", "isolation": "None"}, "NotIsolatedBySpec", "isolation is None"),
+    ],
+)
+def test_pods_that_are_not_kept_apart_are_told_and_can_be_started(
+    vch: OwnVCH, network: dict, reason: str, says: str
+) -> None:
+    vch.log_in(simulator.USER, vch.lab.simulator.password)
+    usual(vch)
+    vch.until("PodNetworkIsolated", "True", "Isolated")
+    vch.apply(template={"images": ["conditions"], "classes": ["conditions"]}, podNetwork=network)
+    vch.until("PodNetworkIsolated", "False", reason, says=says)
+    vch.ready(timeout=MENDED)
+
+
 @pytest.fixture(name="untouched")
 def _untouched(vch: OwnVCH, kube: Kube, vms: VirtualMachines) -> Iterator[KubeObject]:
     """A Pod that runs, to which nothing may happen."""
