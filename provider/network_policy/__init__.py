@@ -2,7 +2,8 @@
 
     policies, facts ─► cluster ─► judgement ─► firewall ─► message ─► the guest (`vch_agent.policy`)
 
-`policies` and `facts` read the API's objects, `cluster` keeps the Pods that policies can name, `judgement` puts a Pod's
+`policies` and `facts` read the API's objects, `cluster` keeps the Pods that policies can name, `subjects` knows whom of
+ours a change concerns, `judgement` puts a Pod's
 firewall together, `message` is how a guest is told. What is watched, and when, is `kube.policy_watch`. The rules are
 enforced in the guest's gateway, out of the workload's reach: at the Pod's own end of each connection, as the API wants
 it ("both the egress policy on the source pod and the ingress policy on the destination pod need to allow").
@@ -14,6 +15,7 @@ from provider.network_policy.firewall import Firewall
 from provider.network_policy.judgement import firewall_of, selecting
 from provider.network_policy.message import firewall_object
 from provider.network_policy.policies import PodPeers, Policy, parse_policy
+from provider.network_policy.subjects import Subjects
 
 __all__ = [
     "Cluster",
@@ -21,6 +23,7 @@ __all__ = [
     "PodFacts",
     "PodPeers",
     "Policy",
+    "Subjects",
     "firewall_object",
     "firewall_of",
     "parse_policy",

@@ -56,7 +56,7 @@ class AddressSet:
 
     def overlap(self, other: "AddressSet") -> "AddressSet":
         """What is in both."""
-        return self.minus(self.minus(other))
+        return AddressSet(_overlap(self.v4, other.v4), _overlap(self.v6, other.v6))
 
     def __str__(self) -> str:
         return ", ".join(self.texts()) or "nobody"
@@ -74,7 +74,7 @@ NOBODY = AddressSet()
 
 def union(sets: Iterable[AddressSet]) -> AddressSet:
     """What is in any of them."""
-    given = [each for each in sets if each]
+    given = list({id(each): each for each in sets if each}.values())  # many rules share one set
     if len(given) < 2:
         return given[0] if given else NOBODY
     return AddressSet(
@@ -93,7 +93,9 @@ def _merged(ranges: Iterable[tuple[int, int]]) -> Ranges:
 
 
 def _minus(ranges: Ranges, taken: Ranges) -> Ranges:
-    """One pass over both."""
+    """One pass over both, if they touch at all."""
+    if not ranges or not taken or ranges == taken or ranges[-1][1] < taken[0][0] or taken[-1][1] < ranges[0][0]:
+        return () if ranges == taken else ranges
     left: list[tuple[int, int]] = []
     at = 0
     for range_first, last in ranges:
@@ -109,6 +111,21 @@ def _minus(ranges: Ranges, taken: Ranges) -> Ranges:
         if first <= last:
             left.append((first, last))
     return tuple(left)
+
+
+def _overlap(ranges: Ranges, others: Ranges) -> Ranges:
+    """One pass over both. Parts of disjoint ranges are disjoint, and of ranges that are not adjacent, not adjacent."""
+    both: list[tuple[int, int]] = []
+    at = other = 0
+    while at < len(ranges) and other < len(others):
+        first, last = max(ranges[at][0], others[other][0]), min(ranges[at][1], others[other][1])
+        if first <= last:
+            both.append((first, last))
+        if ranges[at][1] < others[other][1]:
+            at += 1
+        else:
+            other += 1
+    return tuple(both)
 
 
 def _text(first: Address, last: Address) -> str:

@@ -4,12 +4,13 @@ What a set of peers comes to is worked out once and kept until a Pod or a Namesp
 and however many Pods of ours share it. Filled by `kube.policy_watch`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from provider.network_policy.address_set import Address, AddressSet
 from provider.network_policy.facts import PodFacts
 from provider.network_policy.policies import PodPeers, PortName, having
+from provider.network_policy.selectors import Selector
 
 Labels = Mapping[str, str]
 
@@ -21,7 +22,9 @@ class Cluster:
     _namespaces: dict[str, Labels] = field(default_factory=dict)
     _pods: dict[str, dict[str, PodFacts]] = field(default_factory=dict)
     """By namespace and UID."""
-    _known: dict[PodPeers, AddressSet] = field(default_factory=dict)
+    _known: dict[PodPeers, tuple[AddressSet, tuple[str, ...]]] = field(default_factory=dict)
+    """With the namespaces that are meant."""
+    _numbers: dict[PodPeers, dict[int, AddressSet]] = field(default_factory=dict)
     _asked: dict[str, set[PodPeers]] = field(default_factory=dict)
     """The keys of `_known` that a namespace is part of."""
 
@@ -50,35 +53,31 @@ class Cluster:
         old = self._namespaces.pop(name, None)
         return self._relabelled(old, None)
 
-    def pods(self) -> list[tuple[str, str]]:
-        """Namespace and UID of each."""
-        return [(namespace, uid) for namespace, pods in self._pods.items() for uid in pods]
-
-    def namespaces(self) -> list[str]:
-        return list(self._namespaces)
-
     def addresses(self, peers: PodPeers) -> AddressSet:
         """Of all the Pods that are meant."""
-        known = self._known.get(peers)
-        if known is None:
-            known = AddressSet.of(address for addresses, _ in self._parts(peers) for address in addresses)
-            self._known[peers] = known
-            for namespace in self._places(peers):
+        if peers not in self._known:
+            found = AddressSet.of(address for addresses, _ in self._parts(peers) for address in addresses)
+            places = tuple(self._places(peers))
+            self._known[peers] = found, places
+            for namespace in places:
                 self._asked.setdefault(namespace, set()).add(peers)
-        return known
+        return self._known[peers][0]
 
-    def numbers(self, port: PortName) -> dict[int, AddressSet]:
+    def numbers(self, port: PortName) -> Mapping[int, AddressSet]:
         """The numbers that Pods of the cluster have for a port's name, and the addresses of those Pods."""
-        self.addresses(having(port))  # from now on a change is told
-        found: dict[int, list[Address]] = {}
-        for addresses, numbers in self._parts(having(port)):
-            for number in numbers:
-                found.setdefault(number, []).extend(addresses)
-        return {number: AddressSet.of(addresses) for number, addresses in found.items()}
+        peers = having(port)
+        self.addresses(peers)  # from now on a change is told
+        if peers not in self._numbers:
+            found: dict[int, list[Address]] = {}
+            for addresses, numbers in self._parts(peers):
+                for number in numbers:
+                    found.setdefault(number, []).extend(addresses)
+            self._numbers[peers] = {number: AddressSet.of(addresses) for number, addresses in found.items()}
+        return self._numbers[peers]
 
-    def retain(self, wanted: set[PodPeers]) -> None:
+    def retain(self, wanted: Container[PodPeers]) -> None:
         """Forget what nobody asks for any more."""
-        self._drop(self._known.keys() - wanted)
+        self._drop({peers for peers in self._known if peers not in wanted})
 
     def _parts(self, peers: PodPeers) -> Iterator[tuple[tuple[Address, ...], frozenset[int]]]:
         for namespace in self._places(peers):
@@ -98,15 +97,16 @@ class Cluster:
 
     def _relabelled(self, old: Labels | None, new: Labels | None) -> set[PodPeers]:
         def includes(peers: PodPeers, labels: Labels | None) -> bool:
-            return labels is not None and not isinstance(peers.namespaces, str) and peers.namespaces.selects(labels)
+            return labels is not None and isinstance(peers.namespaces, Selector) and peers.namespaces.selects(labels)
 
         return self._drop({peers for peers in self._known if includes(peers, old) != includes(peers, new)})
 
     def _drop(self, changed: set[PodPeers]) -> set[PodPeers]:
         for peers in changed:
-            del self._known[peers]
-        for namespace, asked in list(self._asked.items()) if changed else ():
-            asked -= changed
-            if not asked:
-                del self._asked[namespace]
+            _, places = self._known.pop(peers)
+            self._numbers.pop(peers, None)
+            for namespace in places:
+                self._asked[namespace].discard(peers)
+                if not self._asked[namespace]:
+                    del self._asked[namespace]
         return changed

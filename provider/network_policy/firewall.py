@@ -8,6 +8,7 @@ Not in here, since the base rules of the guest's gateway see to it whatever the 
 connections, and what the Pod's kubelet (its node) sends it. What a Pod sends to itself does not leave it.
 """
 
+import functools
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -84,9 +85,9 @@ def _layers(
 ) -> Iterator[tuple[PortRange, AddressSet]]:
     """First who may use all ports of the protocol, then who may use some of them besides."""
     slices = _slices(protocol, by_port)
-    throughout = slices[0][1]
-    for _, peers in slices:
-        throughout = throughout.overlap(peers)
+    throughout = NOBODY
+    if all(peers for _, peers in slices):
+        throughout = functools.reduce(AddressSet.overlap, (peers for _, peers in slices))
     if more := throughout.minus(always):
         yield PortRange(protocol), more
     before = union([always, throughout])

@@ -45,9 +45,8 @@ def _direction(concerns: Iterable[tuple[PolicyRule, ...] | None], cluster: Clust
     concerned = [rules for rules in concerns if rules is not None]
     if not concerned:
         return OPEN
-    return isolated(
-        allowance for rules in concerned for rule in rules for allowance in _allowances(rule, cluster, numbers)
-    )
+    different = dict.fromkeys(rule for rules in concerned for rule in rules)  # each namespace's DNS rule, for one
+    return isolated(allowance for rule in different for allowance in _allowances(rule, cluster, numbers))
 
 
 def _allowances(rule: PolicyRule, cluster: Cluster, numbers: Numbers) -> Iterator[Allowance]:

@@ -56,6 +56,11 @@ class PodPeers:
     port: PortName | None = None
     """Only Pods that have it."""
 
+    @property
+    def by_labels(self) -> bool:
+        """Whether it depends on Namespaces' labels which namespaces are meant."""
+        return isinstance(self.namespaces, Selector)
+
     def part(self, pod: PodFacts | None) -> tuple[tuple[Address, ...], frozenset[int]]:
         """What a Pod of these namespaces adds: addresses, and numbers of the port. Nothing if it is not meant."""
         if pod is None or not pod.addresses or not self.pods.selects(pod.labels):
@@ -98,7 +103,7 @@ class Policy:
 
 
 def parse_policy(value: KubeObject) -> Policy:
-    """From the object as the API server has it. Raises ValueError for a `podSelector` that cannot be read."""
+    """From the object as the API server has it. One whose subject cannot be read is about its whole namespace."""
     meta, spec = value["metadata"], value.get("spec") or {}
     ingress, egress = spec.get("ingress") or (), spec.get("egress") or ()
     # "If this field is not specified, it will default based on the existence of ingress or egress rules; […] all
@@ -108,10 +113,17 @@ def parse_policy(value: KubeObject) -> Policy:
     return Policy(
         namespace=namespace,
         name=meta["name"],
-        subject=Selector.parse(spec.get("podSelector") or {}),
+        subject=_subject(spec.get("podSelector") or {}),
         ingress=tuple(_rule(rule, "from", namespace) for rule in ingress) if "Ingress" in types else None,
         egress=tuple(_rule(rule, "to", namespace) for rule in egress) if "Egress" in types else None,
     )
+
+
+def _subject(selector: KubeObject) -> Selector:
+    try:
+        return Selector.parse(selector)
+    except ValueError:
+        return EVERYTHING
 
 
 def _rule(rule: KubeObject, side: str, namespace: str) -> PolicyRule:
