@@ -69,6 +69,11 @@ class RunningLab:
     def govc(self, *arguments: str) -> str:
         return self.simulator.govc(*arguments)
 
+    def cards(self, vm: str) -> list[str]:
+        """The hardware addresses of a VM's network cards."""
+        told = json.loads(self.govc("device.info", "-json", "-vm", vm, "ethernet-*"))["devices"]
+        return [str(device["macAddress"]).lower() for device in told]
+
     def kill_operator(self) -> None:
         """SIGKILL, as a crash or a lost machine."""
         self.operator.kill()
