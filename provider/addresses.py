@@ -54,6 +54,24 @@ class AddressPool:
             f"all {len(self)} addresses of {self.field} are in use: delete Pods or add a range"
         )
 
+    def texts(self) -> list[str]:
+        """Each range as first-last, or as the one address that it is."""
+        return [_show(each) if len(each) > 1 else str(each.first) for each in self.ranges]
+
+    def halves(self) -> tuple["AddressPool", "AddressPool"]:
+        """The first addresses, and the others: one fewer, if the number is odd."""
+        left = (len(self) + 1) // 2
+        first: list[AddressRange] = []
+        second: list[AddressRange] = []
+        for each in self.ranges:
+            here = min(left, len(each))
+            left -= here
+            if here:
+                first.append(AddressRange(each.first, each.first + here - 1))
+            if here < len(each):
+                second.append(AddressRange(each.first + here, each.last))
+        return AddressPool(tuple(first), self.field), AddressPool(tuple(second), self.field)
+
 
 class AddressBook:
     """The pool with what is promised: an address is reserved from before a VM is made until it is gone."""
@@ -90,22 +108,21 @@ class VMAddresses:
 
 
 class PodVMAddresses:
-    """Both addresses of every pod VM. `pods`: the Pods' own pool; None: theirs come out of the pod VMs' too."""
+    """Both addresses of every pod VM."""
 
-    def __init__(self, management: AddressPool, pods: AddressPool | None, used: Callable[[], Collection[str]]) -> None:
+    def __init__(self, management: AddressPool, pods: AddressPool, used: Callable[[], Collection[str]]) -> None:
         self._management = AddressBook(management, used)
-        self._pods = AddressBook(pods, used) if pods is not None else self._management
-        self._one_pool = pods is None
+        self._pods = AddressBook(pods, used)
 
     def __len__(self) -> int:
         """How many pod VMs can have both."""
-        return len(self._management) // 2 if self._one_pool else min(len(self._management), len(self._pods))
+        return min(len(self._management), len(self._pods))
 
     def reserve(self, holder: str) -> VMAddresses:
         """The holder's addresses, the same until they are released. Raises AddressesExhausted; none is kept then."""
         management = self._management.reserve(holder)
         try:
-            return VMAddresses(management, self._pods.reserve(self._pod_of(holder)))
+            return VMAddresses(management, self._pods.reserve(holder))
         except errors.AddressesExhausted:
             self._management.release(holder)  # or half of the VMs could keep the other half from both for ever
             raise
@@ -117,11 +134,7 @@ class PodVMAddresses:
     def release(self, holder: str) -> None:
         """Idempotent."""
         self._management.release(holder)
-        self._pods.release(self._pod_of(holder))
-
-    @staticmethod
-    def _pod_of(holder: str) -> str:
-        return f"pod of {holder}"
+        self._pods.release(holder)
 
 
 def parse_ranges(texts: Iterable[str], reserved: Sequence[str] = (), field: str = "spec.network.ranges") -> AddressPool:

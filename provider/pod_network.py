@@ -16,10 +16,10 @@ from provider.parentvm import Placement
 
 @dataclass(frozen=True, slots=True)
 class Pools:
-    """`pods` is None where Pods and their VMs share one."""
+    """Whose addresses are whose: they never meet, also where both are on one network."""
 
     management: AddressPool
-    pods: AddressPool | None
+    pods: AddressPool
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,13 @@ def pools(spec: VirtualContainerHostSpec) -> Pools:
     network, pods = spec.network, spec.pod_network
     management = _pool("spec.network.ranges", network.ranges, [network.gateway, spec.node.address])
     if pods is None:
-        return Pools(management, None)
+        first, second = management.halves()
+        if not len(second):
+            raise errors.InvalidSpec(
+                "spec.network.ranges",
+                "a pod VM without spec.podNetwork has two addresses of these: give at least two",
+            )
+        return Pools(first, second)
     field = "spec.podNetwork.ranges"
     own = _pool(field, pods.ranges, [pods.gateway, network.gateway, spec.node.address])
     for theirs in _subnets(own, pods.prefix_length):
@@ -58,13 +64,13 @@ def of_guest(spec: VirtualContainerHostSpec, address: str) -> guestinfo.PodNetwo
             network.prefix_length,
             network.gateway,
             Isolation.NONE.value,
-            (*_texts(network.ranges), spec.node.address),
+            (*pools(spec).management.texts(), spec.node.address),
             ServiceRouting.GUEST.value,
         )
-    management = addresses.parse_ranges(network.ranges)
-    denied = [*(str(subnet) for subnet in _subnets(management, network.prefix_length)), spec.node.address]
+    own = pools(spec)
+    denied = [*(str(subnet) for subnet in _subnets(own.management, network.prefix_length)), spec.node.address]
     if pods.peer_traffic is PeerTraffic.DENY:
-        denied += _texts(pods.ranges)
+        denied += own.pods.texts()
     return guestinfo.PodNetwork(
         address, pods.prefix_length, pods.gateway, pods.isolation.value, tuple(denied), pods.service_routing.value
     )
@@ -107,8 +113,3 @@ def _subnets(pool: AddressPool, prefix_length: int) -> list[ipaddress.IPv4Networ
     """Those that the addresses are in, each once."""
     ends = (end for each in pool.ranges for end in (each.first, each.last))
     return list(dict.fromkeys(ipaddress.IPv4Network((end, prefix_length), strict=False) for end in ends))
-
-
-def _texts(ranges: list[str]) -> list[str]:
-    """`first-last` or single addresses, without the spaces that admins may have put there."""
-    return ["-".join(part.strip() for part in each.split("-")) for each in ranges]

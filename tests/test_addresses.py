@@ -67,12 +67,14 @@ def test_the_pool_that_is_empty_is_named_and_nothing_of_the_other_is_kept() -> N
         book.reserve("b")
 
 
-def test_without_a_network_of_their_own_pods_have_addresses_of_the_vms_pool() -> None:
-    book = PodVMAddresses(parse_ranges(["10.0.0.5-10.0.0.9"]), None, set)
-    assert len(book) == 2
-    given = [book.reserve("a"), book.reserve("b")]
-    assert {each.management for each in given} | {each.pod for each in given} == {f"10.0.0.{n}" for n in range(5, 9)}
-    with pytest.raises(AddressesExhausted):
-        book.reserve("c")
-    book.release("a")
-    assert book.reserve("c")
+@pytest.mark.parametrize(
+    ("ranges", "first", "second"),
+    [
+        (["10.0.0.5-10.0.0.8"], ["10.0.0.5-10.0.0.6"], ["10.0.0.7-10.0.0.8"]),
+        (["10.0.0.5-10.0.0.9"], ["10.0.0.5-10.0.0.7"], ["10.0.0.8-10.0.0.9"]),
+        (["10.0.0.5", "10.0.1.5-10.0.1.7"], ["10.0.0.5", "10.0.1.5"], ["10.0.1.6-10.0.1.7"]),
+        (["10.0.0.5"], ["10.0.0.5"], []),
+    ],
+)
+def test_a_pool_has_two_halves(ranges: list[str], first: list[str], second: list[str]) -> None:
+    assert tuple(half.texts() for half in parse_ranges(ranges).halves()) == (first, second)

@@ -24,9 +24,16 @@ def make_placement(ports: PortIsolation | None = None) -> Placement:
 
 def test_pods_have_the_addresses_of_their_own_network() -> None:
     pools = pod_network.pools(make_own())
-    assert pools.pods is not None
     assert (len(pools.management), len(pools.pods)) == (46, 235)
-    assert pod_network.pools(make_spec()).pods is None
+
+
+def test_without_a_network_of_their_own_pods_have_half_of_the_addresses_and_reach_no_vm_of_the_others() -> None:
+    shared = make_spec(network={"ranges": ["10.0.0.5-10.0.0.8"]})
+    pools = pod_network.pools(shared)
+    assert (pools.management.texts(), pools.pods.texts()) == (["10.0.0.5-10.0.0.6"], ["10.0.0.7-10.0.0.8"])
+    assert pod_network.of_guest(shared, "10.0.0.7").denied == ("10.0.0.5-10.0.0.6", shared.node.address)
+    with pytest.raises(errors.InvalidSpec, match=r"spec\.network\.ranges: .*at least two"):
+        pod_network.pools(make_spec(network={"ranges": ["10.0.0.5"]}))
 
 
 @pytest.mark.parametrize(
@@ -66,10 +73,9 @@ def test_every_subnet_of_the_management_network_is_denied_once() -> None:
     assert pod_network.of_guest(spec, "10.1.0.20").denied == ("10.0.0.0/24", "10.2.0.0/24", "192.0.2.10")
 
 
-def test_on_one_network_a_pod_may_not_reach_the_addresses_of_vms() -> None:
-    told = pod_network.of_guest(make_spec(), "10.0.0.6")
+def test_on_one_network_pods_are_not_isolated() -> None:
+    told = pod_network.of_guest(make_spec(), "10.0.0.40")
     assert (told.prefix_length, told.gateway, told.isolation) == (24, "10.0.0.1", "None")
-    assert told.denied == ("10.0.0.5-10.0.0.50", "192.0.2.10")
 
 
 @pytest.mark.parametrize(

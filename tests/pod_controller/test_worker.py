@@ -49,16 +49,6 @@ async def test_each_of_many_pods_has_a_vm_and_an_address_of_its_own(world: World
     assert len({vm.pod_address for vm in world.vsphere.vms.values()}) == 40
 
 
-async def test_without_a_network_of_their_own_pods_have_addresses_beside_their_vms(world: World) -> None:
-    await world.stop()
-    world.start(addresses="10.0.0.5-10.0.0.8", pods=None)
-    for name in ("first", "second"):
-        await world.run_pod(name)
-    vms = world.vsphere.vms.values()
-    assert {address for vm in vms for address in (vm.address, vm.pod_address)} == {f"10.0.0.{n}" for n in range(5, 9)}
-    assert {world.pods.status(name)["podIP"] for name in ("first", "second")} == {vm.pod_address for vm in vms}
-
-
 async def test_the_ranges_that_are_used_up_are_named(world: World) -> None:
     await world.stop()
     world.start(pods="10.1.0.5")

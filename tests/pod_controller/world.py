@@ -45,8 +45,8 @@ class World:
         self._promises: list[str] = []
         self._tasks: list[asyncio.Task[None]] = []
 
-    def start(self, addresses: str = "10.0.0.5-10.0.0.250", pods: str | None = "10.1.0.5-10.1.0.250") -> None:
-        """A process begins: it knows nothing but what it is shown. `pods`: their own addresses; None: of the VMs'."""
+    def start(self, addresses: str = "10.0.0.5-10.0.0.250", pods: str = "10.1.0.5-10.1.0.250") -> None:
+        """A process begins: it knows nothing but what it is shown. `pods`: their own addresses."""
         inventory = Inventory("c", "v")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         here = Surroundings(
@@ -57,7 +57,7 @@ class World:
             spec=make_spec(),
             addresses=PodVMAddresses(
                 parse_ranges([addresses]),
-                parse_ranges([pods], field="spec.podNetwork.ranges") if pods else None,
+                parse_ranges([pods], field="spec.podNetwork.ranges"),
                 inventory.addresses,
             ),
             inventory=inventory,
