@@ -19,8 +19,6 @@ from e2e.lab.state import State
 NAMESPACE = "vch-system"
 REGISTRY = "vch.dev"
 """What the test images' names say: there is no such host, only the laboratory's mirror of it."""
-PODS = "pods"
-"""The simulator's port group for the second cards of pod VMs: an isolated private VLAN."""
 METRICS = "127.0.0.1:9464"
 """Of the operator, inside the namespace; further replicas have none."""
 _CREDENTIALS = "vcenter-credentials"
@@ -183,7 +181,7 @@ def virtual_container_host(host: Host, vcenter: Simulator) -> dict[str, Any]:
 def pod_network(ranges: str) -> dict[str, Any]:
     """`spec.podNetwork` with those addresses of the laboratory's network for Pods."""
     return {
-        "portGroup": PODS,
+        "portGroup": simulator.PODS,
         "ranges": [ranges],
         "prefixLength": 24,
         "gateway": "10.78.0.1",
