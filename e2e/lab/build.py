@@ -23,12 +23,12 @@ _LDFLAGS = " ".join(["-s -w", *(f"-X {_VERSION}.{name}={value}" for name, value 
 
 
 def kubernetes(paths: Paths) -> Path:
-    """Folder with `controlplane`, `kubelet` and `kubectl`."""
+    """Folder with `controlplane`, `kubelet`, `kube-proxy` and `kubectl`."""
     source = paths.checkout / "e2e" / "controlplane"
 
     def make(folder: Path) -> None:
-        # The kubelet first: guest images wait for it. Each on its own, so that the person waiting sees where it is.
-        for program in ("kubelet", "kubectl", "controlplane"):
+        # What guest images wait for is first. Each on its own, so that the person waiting sees where it is.
+        for program in ("kubelet", "kube-proxy", "kubectl", "controlplane"):
             with progress.step(f"Building {program} {KUBERNETES} (minutes, the first time)"):
                 _go(
                     ["build", "-trimpath", "-ldflags", _LDFLAGS, "-o", str(folder / program), f"./cmd/{program}"],
@@ -85,7 +85,8 @@ def _image(paths: Paths, guest: str, kubernetes: Path, simulator: Path) -> Path:
         logged(
             [
                 *(sys.executable, str(builder), "--cache", str(paths.cache)),
-                *("--kubelet", str(kubernetes / "kubelet"), "--rpctool", str(simulator / "vmware-rpctool")),
+                *("--kubelet", str(kubernetes / "kubelet"), "--kube-proxy", str(kubernetes / "kube-proxy")),
+                *("--rpctool", str(simulator / "vmware-rpctool")),
             ],
             log=log,
             env={"PYTHONPATH": str(paths.checkout)},

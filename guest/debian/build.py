@@ -1,8 +1,9 @@
-"""`guest/debian/build.py --cache DIR --kubelet PATH --rpctool PATH`: the guest image of the simulator's QEMU guests.
+"""The guest image of the simulator's QEMU guests.
 
-A small Debian in the place of Photon: the same units, agent and kubelet. Makes DIR/guest-<hash>/ with vmlinuz,
-initrd.gz, base.raw and manifest.json, and prints the folder as its last line. Only Debian's packages are downloaded.
-Needs root and the programs of the packages in README.md.
+`guest/debian/build.py --cache DIR --kubelet PATH --kube-proxy PATH --rpctool PATH`. A small Debian in the place of
+Photon: the same units, agent, kubelet and kube-proxy. Makes DIR/guest-<hash>/ with vmlinuz, initrd.gz, base.raw and
+manifest.json, and prints the folder as its last line. Only Debian's packages are downloaded. Needs root and the
+programs of the packages in README.md.
 """
 
 import argparse
@@ -26,7 +27,7 @@ _GUEST = _CHECKOUT / "guest"
 _HERE = _GUEST / "debian"
 
 
-def additions(kubelet: Path, rpctool: Path) -> dict[str, Path]:
+def additions(kubelet: Path, kube_proxy: Path, rpctool: Path) -> dict[str, Path]:
     """What is laid over Debian: path in the guest, and the file or folder that goes there."""
     return {
         "/": _HERE / "files",
@@ -35,15 +36,16 @@ def additions(kubelet: Path, rpctool: Path) -> dict[str, Path]:
         "/etc/cni/net.d/10-vch.conflist": _GUEST / "containerd/10-vch.conflist",
         "/usr/lib/vch/vch_agent": _GUEST / "vch_agent",
         "/usr/bin/kubelet": kubelet,
+        "/usr/bin/kube-proxy": kube_proxy,
         "/usr/bin/vmware-rpctool": rpctool,
     }
 
 
-def make(root: Path, kubelet: Path, rpctool: Path) -> Path:
+def make(root: Path, kubelet: Path, kube_proxy: Path, rpctool: Path) -> Path:
     """The image's folder, made if it is not in the cache. Raises BuildFailed, PopulateFailed, OSError."""
     preloaded = images.make(root)
     base = rootfs.make(root)
-    added = additions(kubelet, rpctool)
+    added = additions(kubelet, kube_proxy, rpctool)
     inputs: list[str | Path] = [
         preloaded.name,
         base.folder.name,
@@ -85,10 +87,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, required=True, help="folder that keeps what was built")
     parser.add_argument("--kubelet", type=Path, required=True, help="the kubelet's program, linked statically")
+    parser.add_argument("--kube-proxy", type=Path, required=True, help="kube-proxy's program, linked statically")
     parser.add_argument("--rpctool", type=Path, required=True, help="the guest's vmware-rpctool")
     arguments = parser.parse_args()
     try:
-        print(make(arguments.cache.resolve(), arguments.kubelet.resolve(), arguments.rpctool.resolve()))
+        programs = (arguments.kubelet, arguments.kube_proxy, arguments.rpctool)
+        print(make(arguments.cache.resolve(), *(program.resolve() for program in programs)))
     except (BuildFailed, containerd.PopulateFailed, OSError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -49,7 +49,7 @@ _MASKED = (
     # Timers wake every clone for nothing.
     "timers.target",
 )
-_ENABLED = ("containerd.service", "kubelet.service", "vch-agent.service")
+_ENABLED = ("containerd.service", "kube-proxy.service", "kubelet.service", "vch-agent.service")
 _NETFILTER = (
     # What `firewall.MODULES` names, and what those need.
     "nf_conncount",

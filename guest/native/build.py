@@ -1,8 +1,9 @@
-"""`guest/native/build.py --cache DIR --kubelet PATH --rpctool PATH`: what the simulator's native guests bring along.
+"""What the simulator's native guests bring along.
 
-The rest they share with the machine that they run on: its containerd, runc, Python. Makes DIR/native-<hash>/ with
-kubelet, vmware-rpctool, the agent, the containerd configuration and a containerd root with the test images, and prints
-the folder as its last line. Which file goes where in a guest is said in e2e/simulator/native.
+`guest/native/build.py --cache DIR --kubelet PATH --kube-proxy PATH --rpctool PATH`. The rest they share with the
+machine that they run on: its containerd, runc, nft, Python. Makes DIR/native-<hash>/ with kubelet, kube-proxy,
+vmware-rpctool, the agent, the containerd configuration and a containerd root with the test images, and prints the
+folder as its last line. Which file goes where in a guest is said in e2e/simulator/native.
 """
 
 import argparse
@@ -21,11 +22,12 @@ from e2e.lab import cache  # noqa: E402
 _GUEST = _CHECKOUT / "guest"
 
 
-def make(root: Path, kubelet: Path, rpctool: Path) -> Path:
+def make(root: Path, kubelet: Path, kube_proxy: Path, rpctool: Path) -> Path:
     """The image's folder, made if it is not in the cache. Raises PopulateFailed, OSError."""
     preloaded = images.make(root)
     parts = {
         "kubelet": kubelet,
+        "kube-proxy": kube_proxy,
         "vmware-rpctool": rpctool,
         "agent/vch_agent": _GUEST / "vch_agent",
         "containerd.toml": _GUEST / "containerd/config-native.toml",
@@ -50,10 +52,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, required=True, help="folder that keeps what was built")
     parser.add_argument("--kubelet", type=Path, required=True, help="the kubelet's program")
+    parser.add_argument("--kube-proxy", type=Path, required=True, help="kube-proxy's program")
     parser.add_argument("--rpctool", type=Path, required=True, help="the guest's vmware-rpctool")
     arguments = parser.parse_args()
     try:
-        print(make(arguments.cache.resolve(), arguments.kubelet.resolve(), arguments.rpctool.resolve()))
+        programs = (arguments.kubelet, arguments.kube_proxy, arguments.rpctool)
+        print(make(arguments.cache.resolve(), *(program.resolve() for program in programs)))
     except (containerd.PopulateFailed, OSError) as error:
         print(error, file=sys.stderr)
         return 1

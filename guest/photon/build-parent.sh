@@ -7,14 +7,18 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 guest=$(dirname "$here")
 kubelet=
 sha256=
+proxy=
+proxy_sha256=
 images=
 
 usage() {
     cat <<EOF
-usage: $0 --kubelet PATH|URL --sha256 HEX [--images FOLDER]
-  --kubelet   the kubelet binary, a file or an https:// address
-  --sha256    its SHA-256; nothing is installed that does not match
-  --images    folder of image archives (*.tar) to preload; vch.dev/pause:1 must be among them
+usage: $0 --kubelet PATH|URL --sha256 HEX --kube-proxy PATH|URL --kube-proxy-sha256 HEX [--images FOLDER]
+  --kubelet            the kubelet binary, a file or an https:// address
+  --sha256             its SHA-256; nothing is installed that does not match
+  --kube-proxy         the kube-proxy binary of the same version, likewise
+  --kube-proxy-sha256  its SHA-256
+  --images             folder of image archives (*.tar) to preload; vch.dev/pause:1 must be among them
 EOF
 }
 
@@ -27,6 +31,8 @@ while (($# > 0)); do
     case $1 in
     --kubelet) kubelet=${2:?--kubelet needs a value} && shift 2 ;;
     --sha256) sha256=${2:?--sha256 needs a value} && shift 2 ;;
+    --kube-proxy) proxy=${2:?--kube-proxy needs a value} && shift 2 ;;
+    --kube-proxy-sha256) proxy_sha256=${2:?--kube-proxy-sha256 needs a value} && shift 2 ;;
     --images) images=${2:?--images needs a value} && shift 2 ;;
     -h | --help) usage && exit 0 ;;
     *) usage >&2 && die "unknown argument $1" ;;
@@ -34,6 +40,8 @@ while (($# > 0)); do
 done
 
 [[ -n $kubelet && $sha256 =~ ^[0-9a-f]{64}$ ]] || { usage >&2 && die "--kubelet and --sha256 (64 hex digits) are required"; }
+[[ -n $proxy && $proxy_sha256 =~ ^[0-9a-f]{64}$ ]] ||
+    { usage >&2 && die "--kube-proxy and --kube-proxy-sha256 (64 hex digits) are required"; }
 [[ -z $images || -d $images ]] || die "--images: $images is not a folder"
 ((EUID == 0)) || die "run as root"
 # shellcheck source=/dev/null
@@ -51,23 +59,31 @@ command -v nft >/dev/null || die "nftables did not bring nft, without which no p
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || die "python3 3.11 or newer is required"
 command -v vmware-rpctool >/dev/null || die "open-vm-tools did not bring vmware-rpctool"
 
-echo "== kubelet"
 download=$(mktemp)
 trap 'rm -f "$download"' EXIT
-case $kubelet in
-https://*) curl --fail --location --proto '=https' --output "$download" "$kubelet" ;;
-*://*) die "--kubelet: only https:// addresses and files" ;;
-*) cp "$kubelet" "$download" ;;
-esac
-echo "$sha256  $download" | sha256sum --check --quiet || die "the kubelet's SHA-256 is not $sha256"
-install -m 0755 "$download" /usr/bin/kubelet
+
+# A program of Kubernetes: its name, where it is, its SHA-256.
+program() {
+    echo "== $1"
+    case $2 in
+    https://*) curl --fail --location --proto '=https' --output "$download" "$2" ;;
+    *://*) die "--$1: only https:// addresses and files" ;;
+    *) cp "$2" "$download" ;;
+    esac
+    echo "$3  $download" | sha256sum --check --quiet || die "the SHA-256 of $1 is not $3"
+    install -m 0755 "$download" "/usr/bin/$1"
+}
+
+program kubelet "$kubelet" "$sha256"
+program kube-proxy "$proxy" "$proxy_sha256"
 
 echo "== agent, units, containerd"
 rm -rf /usr/lib/vch
 install -d -m 0755 /usr/lib/vch/vch_agent
 install -m 0644 "$guest"/vch_agent/*.py /usr/lib/vch/vch_agent/
 python3 -m compileall -q /usr/lib/vch/vch_agent
-install -m 0644 "$guest/units/vch-agent.service" "$guest/units/kubelet.service" /etc/systemd/system/
+install -m 0644 "$guest/units/vch-agent.service" "$guest/units/kubelet.service" \
+    "$guest/units/kube-proxy.service" /etc/systemd/system/
 install -D -m 0644 "$guest/units/containerd.service.d/vch.conf" /etc/systemd/system/containerd.service.d/vch.conf
 install -D -m 0644 "$guest/containerd/config.toml" /etc/containerd/config.toml
 install -D -m 0644 "$guest/containerd/10-vch.conflist" /etc/cni/net.d/10-vch.conflist
@@ -92,7 +108,7 @@ systemctl disable --now sshd.service sshd.socket cloud-init.service cloud-init-l
 # A pool saved in the parent would be given to all its clones.
 systemctl mask systemd-random-seed.service systemd-networkd-wait-online.service systemd-resolved.service \
     systemd-timesyncd.service
-systemctl enable containerd.service vch-agent.service kubelet.service vmtoolsd.service
+systemctl enable containerd.service vch-agent.service kubelet.service kube-proxy.service vmtoolsd.service
 swapoff --all
 sed -i '/\sswap\s/d' /etc/fstab
 

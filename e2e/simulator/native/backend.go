@@ -32,7 +32,7 @@ var errClosed = errors.New("the simulator is shutting down")
 
 // New makes a backend.
 func New(config Config) (*Backend, error) {
-	for _, name := range []string{imageKubelet, imageRPCTool, imageAgent, imageContainerd, imageStore} {
+	for _, name := range []string{imageKubelet, imageProxy, imageRPCTool, imageAgent, imageContainerd, imageStore} {
 		if _, err := os.Stat(filepath.Join(config.Image, name)); err != nil {
 			return nil, fmt.Errorf("guest image %s: %w (it is made by guest/native/build.py)", config.Image, err)
 		}

@@ -28,6 +28,8 @@ type initConfig struct {
 const (
 	notifySocket = "/run/notify"
 	kubeletArgs  = "/run/vch/kubelet.env"
+	proxyArgs    = "/run/vch/kube-proxy.env"
+	gateway      = "/run/netns/vch-gateway"
 )
 
 // Init is the first process of a guest: it makes the guest's file tree and
@@ -59,8 +61,18 @@ func Init() error {
 		super.keep(service{
 			name: "kubelet", pause: 500 * time.Millisecond,
 			command: func() ([]string, error) {
-				arguments, err := readKubeletArguments(kubeletArgs)
+				arguments, err := readArguments(kubeletArgs)
 				return append([]string{"kubelet"}, arguments...), err
+			},
+		})
+		if _, err := os.Stat(proxyArgs); err != nil {
+			return // Services are not this guest's to route
+		}
+		super.keep(service{
+			name: "kube-proxy", pause: 500 * time.Millisecond,
+			command: func() ([]string, error) {
+				arguments, err := readArguments(proxyArgs)
+				return append([]string{"nsenter", "--net=" + gateway, "kube-proxy"}, arguments...), err
 			},
 		})
 	}()
@@ -115,15 +127,15 @@ func saysReady(message string) bool {
 	return false
 }
 
-// readKubeletArguments reads what systemd would as an EnvironmentFile.
-func readKubeletArguments(path string) ([]string, error) {
+// readArguments reads what systemd would as an EnvironmentFile, of one variable.
+func readArguments(path string) ([]string, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	value, ok := strings.CutPrefix(strings.TrimSpace(string(text)), "KUBELET_ARGS=")
-	if !ok {
-		return nil, fmt.Errorf("%s: KUBELET_ARGS= is missing", path)
+	name, value, _ := strings.Cut(strings.TrimSpace(string(text)), "=")
+	if !strings.HasSuffix(name, "_ARGS") {
+		return nil, fmt.Errorf("%s: …_ARGS= is missing", path)
 	}
 	return strings.Fields(strings.Trim(value, `"`)), nil
 }

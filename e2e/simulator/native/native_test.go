@@ -22,7 +22,7 @@ func TestAnImageThatLacksAFileIsRefusedByItsName(t *testing.T) {
 func makeBackend(t *testing.T) *Backend {
 	t.Helper()
 	image := t.TempDir()
-	for _, name := range []string{imageKubelet, imageRPCTool, imageAgent, imageContainerd, imageStore} {
+	for _, name := range []string{imageKubelet, imageProxy, imageRPCTool, imageAgent, imageContainerd, imageStore} {
 		if err := os.WriteFile(filepath.Join(image, name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -78,7 +78,7 @@ func TestTheKubeletsArgumentsAreReadAsSystemdReadsThem(t *testing.T) {
 	if err := os.WriteFile(file, []byte("KUBELET_ARGS=\"--config=/a  --node-ip=1.2.3.4\"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	found, err := readKubeletArguments(file)
+	found, err := readArguments(file)
 	if err != nil || !slices.Equal(found, []string{"--config=/a", "--node-ip=1.2.3.4"}) {
 		t.Fatalf("got %q, %v", found, err)
 	}

@@ -14,6 +14,7 @@ import (
 // What a guest image holds.
 const (
 	imageKubelet    = "kubelet"
+	imageProxy      = "kube-proxy"
 	imageRPCTool    = "vmware-rpctool"
 	imageAgent      = "agent"           // on PYTHONPATH
 	imageContainerd = "containerd.toml" // its configuration

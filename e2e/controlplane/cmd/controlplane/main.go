@@ -4,8 +4,8 @@
 // minutes. The components themselves are upstream's, unmodified.
 //
 // It is not a cluster: e2e/cluster starts one process per component and wires
-// them together. The kubelet and kubectl are programs of their own, beside
-// this one, because the kubelet travels in the guest image.
+// them together. kubelet, kube-proxy and kubectl are programs of their own,
+// beside this one, because the first two travel in the guest image.
 package main
 
 import (
