@@ -4,7 +4,7 @@ One life, read top to bottom, is the order in which data flows::
 
     settings ─ files                       paths, ports, platform; whole-file writes
     guestinfo ─ identity ─ pod_network     what the hypervisor says (vmware-rpctool), parsed
-    pki ─ kubeletconfig                    at boot: local CA, the kubelet's configuration
+    pki ─ kubeletconfig ─ proxyconfig      at boot: local CA, the configuration of kubelet and kube-proxy
     latch                                  what this machine has become, for good
     parent ─ setup ─ checked, references   what a parent is told to be, and what it reports
       └─ plan: registries, trust           the steps to it, in their order
@@ -17,7 +17,8 @@ One life, read top to bottom, is the order in which data flows::
       └─ firewall, cni                     what may pass, and how the Pod gets its end
     keys                                   certificate of this clone, made by a fresh process
     resources ─ store ─ state              the objects of one pod; watch fan-out; tmpfs copy
-    http_server ─ api_server               what the kubelet talks to (127.0.0.1)
+    http_server ─ reads ─ api_server       what the kubelet talks to (127.0.0.1)
+      └─ service_routes ─ proxy_server     what kube-proxy talks to, in the gateway namespace
     frames ─ relay ─ feed                  what the provider talks to: objects in, requests out
     provider_port ─ splice                 TLS, and bytes through to the kubelet's own API
     pod_vm                                 one clone: latched identity, refusal, the parts above together

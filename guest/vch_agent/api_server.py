@@ -8,17 +8,14 @@ import asyncio
 import base64
 import hmac
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from typing import Any
 
-from . import discovery, selectors, status
+from . import discovery, reads, status
 from .http_server import HTTPError, Request, Response
 from .pod_objects import PodObjects
 from .relay import Relay, Unavailable, Verb
 from .resources import CSI_NODES, LEASES, NODES, PODS, Resource, Source, Target, parse_path
-from .store import Expired, Object, Watcher
-
-INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 _HOLD = 10.0
 """Seconds a request about unknown objects waits for the snapshot before 503: sooner served than after a back-off."""
@@ -34,9 +31,9 @@ _RELAYED: dict[tuple[str, str, str], Verb] = {
 }
 
 
-def bearer(token: str) -> Callable[[dict[str, str]], bool]:
-    """An authorizer for the kubelet's token, as `Bearer` or as the password of `Basic` (see `kubeletconfig`)."""
-    basic = base64.b64encode(f"kubelet:{token}".encode()).decode()
+def bearer(token: str, user: str = "kubelet") -> Callable[[dict[str, str]], bool]:
+    """An authorizer for a client's token, as `Bearer` or as the password of `Basic` (see `kubeletconfig`)."""
+    basic = base64.b64encode(f"{user}:{token}".encode()).decode()
     accepted = [f"Bearer {token}".encode(), f"Basic {basic}".encode()]
 
     def authorized(headers: dict[str, str]) -> bool:
@@ -67,12 +64,12 @@ class APIServer:
             raise HTTPError(503, "this virtual machine is a clone of a clone and does not serve")
         target = parse_path(request.path)
         if target is None:
-            return _discovery(request)
+            return described(request)
         verb = _RELAYED.get((request.method, target.plural, target.subresource))
         if verb is not None and target.api_version == "v1":
             return await self._relayed(verb, request, target)
         resource = target.resource
-        if resource is None:
+        if resource is None or resource.source is Source.ROUTED:
             raise HTTPError(404, f"{request.path}: a pod VM does not serve this resource")
         if resource is NODES and request.method in ("PATCH", "PUT"):
             return self._node_status(request, target)
@@ -82,12 +79,8 @@ class APIServer:
             if request.method == "DELETE" and resource.source is Source.EMPTY:
                 return Response(200, status.success())  # at its start the kubelet removes ResourceSlices of a past life
             raise HTTPError(405, f"{request.method} of {target.plural} is not served in a pod VM")
-        if target.subresource:
-            raise HTTPError(404, f"{request.path}: no such subresource here")
         await self._until_known(resource)
-        if target.name:
-            return self._get(resource, target)
-        return self._list_or_watch(resource, request, target)
+        return reads.read(self._store, resource, request, target)
 
     async def _until_known(self, resource: Resource) -> None:
         """Empty is not unknown: no answer about the pod before the provider's (see `pod_objects`)."""
@@ -95,59 +88,10 @@ class APIServer:
             async with asyncio.timeout(_HOLD):
                 await self._objects.until_known(resource)
         except TimeoutError:
-            raise _retry("the provider has not said yet what runs here") from None
-
-    def _get(self, resource: Resource, target: Target) -> Response:
-        value = self._store.get(resource, target.namespace, target.name)
-        if value is None:
-            raise HTTPError(404, f'{target.plural} "{target.name}" not found')
-        return Response(200, value)
-
-    def _list_or_watch(self, resource: Resource, request: Request, target: Target) -> Response:
-        query = request.query
-        try:
-            selector = selectors.compile_selector(
-                target.namespace, query.get("fieldSelector", ""), query.get("labelSelector", "")
-            )
-        except ValueError as error:
-            raise HTTPError(400, str(error)) from error
-        if query.get("watch") not in ("1", "true"):
-            return Response(200, self._list(resource, selector))
-        initial = query.get("sendInitialEvents") == "true"
-        since = query.get("resourceVersion", "")
-        try:
-            watcher, values = self._store.watch(resource, selector, None if initial or since in ("", "0") else since)
-        except Expired as error:
-            return Response(200, stream=_expired(str(error)))
-        return Response(200, stream=self._events(resource, watcher, values, bookmark=initial))
-
-    def _list(self, resource: Resource, selector: selectors.Selector) -> Object:
-        return {
-            "apiVersion": resource.api_version,
-            "kind": f"{resource.kind}List",
-            "metadata": {"resourceVersion": self._store.version(resource)},
-            "items": self._store.select(resource, selector),
-        }
-
-    async def _events(
-        self, resource: Resource, watcher: Watcher, initial: list[Object], *, bookmark: bool
-    ) -> AsyncGenerator[Any, None]:
-        """timeoutSeconds is not honoured: on loopback a watch that lives for ever is seen to end when it ends."""
-        version = self._store.version(resource)
-        try:
-            for value in initial:
-                yield {"type": "ADDED", "object": value}
-            if bookmark:
-                metadata = {"resourceVersion": version, "annotations": {INITIAL_EVENTS_END: "true"}}
-                value = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata}
-                yield {"type": "BOOKMARK", "object": value}
-            async for kind, value in watcher:
-                yield {"type": kind, "object": value}
-        finally:
-            self._store.unwatch(resource, watcher)
+            raise retry("the provider has not said yet what runs here") from None
 
     async def _relayed(self, verb: Verb, request: Request, target: Target) -> Response:
-        body = _body(request)
+        body = reads.body(request)
         if verb is Verb.CREATE_EVENT and body.get("involvedObject", {}).get("kind") != "Pod":
             # About the guest's own Node: nobody's business outside.
             self._own_events.append(body.get("metadata", {}).get("name"))
@@ -159,14 +103,14 @@ class APIServer:
                 verb, target.namespace, target.name, request.headers.get("content-type", ""), body
             )
         except Unavailable as error:
-            raise _retry(str(error)) from error
+            raise retry(str(error)) from error
         if verb is Verb.PATCH_STATUS and code == 200 and isinstance(value, dict):
             self._objects.status_patched(value)  # else the next patch would be computed against a stale status
         headers = {"Retry-After": "1"} if code in (429, 503) else {}
         return Response(code, value, headers=headers)
 
     def _node_status(self, request: Request, target: Target) -> Response:
-        said = _body(request).get("status", {})
+        said = reads.body(request).get("status", {})
         info = said.get("nodeInfo") or {}
         self.runtime_version = info.get("containerRuntimeVersion") or self.runtime_version
         version = info.get("kubeletVersion")
@@ -176,14 +120,14 @@ class APIServer:
         for condition in said.get("conditions") or ():
             if condition.get("type") == "Ready" and "status" in condition:
                 self._objects.node_is_ready(condition["status"] == "True")
-        return self._get(NODES, target)
+        return reads.get(self._store, NODES, target)
 
     def _local(self, resource: Resource, request: Request, target: Target) -> Response:
         """Lease and CSINode: kept for the kubelet, which alone reads them."""
         if request.method == "DELETE":
             self._store.remove(resource, target.namespace, target.name)
             return Response(200, status.success())
-        value = _body(request)
+        value = reads.body(request)
         name = target.name or value.get("metadata", {}).get("name", "")
         old = self._store.get(resource, target.namespace, name)
         match request.method:
@@ -218,28 +162,14 @@ def merge(old: Any, patch: Any) -> Any:
     return merged
 
 
-async def _expired(message: str) -> AsyncGenerator[Any, None]:
-    yield {"type": "ERROR", "object": status.failure(410, message)}
-
-
-def _body(request: Request) -> dict[str, Any]:
-    if not request.body:
-        return {}
-    try:
-        value = request.json()
-    except ValueError as error:
-        raise HTTPError(400, f"body is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise HTTPError(400, "body must be a JSON object")
-    return value
-
-
-def _retry(message: str) -> HTTPError:
+def retry(message: str) -> HTTPError:
+    """503, to be asked again in a second."""
     # client-go repeats a request by itself when a 5xx carries Retry-After.
     return HTTPError(503, message, headers={"Retry-After": "1"})
 
 
-def _discovery(request: Request) -> Response:
+def described(request: Request) -> Response:
+    """The answer to a path that is no resource's. Raises HTTPError."""
     value = discovery.document(request.path) if request.method == "GET" else None
     if value is None:
         raise HTTPError(404, f"{request.path}: not served in a pod VM")

@@ -15,6 +15,7 @@ from . import __version__, frames
 from .frames import BadFrame
 from .pod_objects import PodObjects
 from .relay import Relay
+from .service_routes import ServiceRoutes
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +50,9 @@ Check = Callable[[dict[str, Any]], Awaitable[Welcome]]
 class Feed:
     """Serves provider connections, one at a time."""
 
-    def __init__(self, objects: PodObjects, relay: Relay, check: Check) -> None:
+    def __init__(self, objects: PodObjects, routes: ServiceRoutes, relay: Relay, check: Check) -> None:
         self._objects = objects
+        self._routes = routes
         self._relay = relay
         self._check = check
         self._current: asyncio.Task[None] | None = None
@@ -98,11 +100,18 @@ class Feed:
             try:
                 match frame["type"]:
                     case "snapshot":
-                        await self._objects.snapshot(_objects(frame))
+                        await self._objects.snapshot(_objects(frame, "objects"))
                     case "apply":
                         self._objects.apply(frame.get("object"))
                     case "remove":
                         self._objects.remove(frame.get("object"))
+                    case "routes":
+                        self._routes.change(
+                            _objects(frame, "apply"),
+                            _objects(frame, "remove"),
+                            first=frame.get("first") is True,
+                            last=frame.get("last") is True,
+                        )
                     case "reply":
                         self._relay.reply(frame.get("id"), frame.get("code"), frame.get("object"))
                     case "ping":
@@ -127,8 +136,8 @@ class Feed:
         }
 
 
-def _objects(frame: dict[str, Any]) -> list[Any]:
-    values = frame.get("objects")
+def _objects(frame: dict[str, Any], member: str) -> list[Any]:
+    values = frame.get(member)
     if not isinstance(values, list):
-        raise ValueError("objects: a list is required")
+        raise ValueError(f"{member}: a list is required")
     return values

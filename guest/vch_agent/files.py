@@ -38,6 +38,15 @@ def read(path: Path) -> str | None:
         return None
 
 
+def secret(path: Path) -> str:
+    """A random text that the file keeps, made if it is not there. Raises OSError."""
+    text = read(path)
+    if text is None:
+        text = os.urandom(32).hex()
+        write(path, text)
+    return text
+
+
 def private_folder(path: Path) -> Path:
     """Make a folder that is root's alone, if it is not there."""
     path.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -22,10 +22,12 @@ class Warmth:
     """The kubelet called its own node Ready: runtime and PLEG are up."""
     pods_watched: bool
     """The kubelet has listed its (no) pods and waits for one."""
+    services_watched: bool
+    """kube-proxy has listed (no) Services and waits for some; or there is no kube-proxy here."""
 
     @property
     def complete(self) -> bool:
-        return self.containerd and self.kubelet and self.node_ready and self.pods_watched
+        return all(getattr(self, name) for name in self.__slots__)
 
     def __str__(self) -> str:
         waiting = [name for name in self.__slots__ if not getattr(self, name)]

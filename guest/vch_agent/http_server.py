@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 server on asyncio streams for one trusted client on loopback: the guest's kubelet.
+"""A small HTTP/1.1 server on asyncio streams for one trusted client on loopback: the guest's kubelet or kube-proxy.
 
 The pod shares this loopback (for now), so everything before authentication is bounded: connections, head, time.
 Keep-alive, Content-Length and chunked bodies, chunked streams out. Not: TLS, HTTP/2, compression, pipelining.
@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -76,6 +77,10 @@ class HTTPServer:
         """Listen. Raises OSError."""
         self._server = await asyncio.start_server(self._accepted, host, port, limit=_HEAD_LIMIT)
 
+    async def listen(self, listening: socket.socket) -> None:
+        """Serve a socket that listens already, in whatever network namespace it was made."""
+        self._server = await asyncio.start_server(self._accepted, sock=listening, limit=_HEAD_LIMIT)
+
     @property
     def port(self) -> int:
         assert self._server is not None
@@ -114,7 +119,7 @@ class HTTPServer:
                     head = await _read_head(reader)
                 method, path, query, headers = head
                 if not self._authorized(headers):
-                    raise HTTPError(401, "the kubelet's token is required")
+                    raise HTTPError(401, "a token is required")
                 async with asyncio.timeout(_REQUEST_WITHIN):
                     body = await _read_body(reader, headers)
             except HTTPError as error:

@@ -11,7 +11,20 @@ import logging
 import os
 from typing import Any
 
-from . import __version__, files, firewall, guestinfo, health, kubeletconfig, parent, plan, preparation, stillness, thaw
+from . import (
+    __version__,
+    files,
+    firewall,
+    guestinfo,
+    health,
+    kubeletconfig,
+    parent,
+    plan,
+    preparation,
+    setup,
+    stillness,
+    thaw,
+)
 from .health import Warmth
 from .nic import NoInterface
 from .parent import Facts, Parent, ParentPhase
@@ -100,6 +113,9 @@ class Parenthood:
             self._system.loopback()
             await vm.serve_kubelet(who.node, kubeletconfig.NODE_IP, record.effective.dns)
             vm.objects.declare()  # a parent has no pod: empty is the truth
+            if record.effective.service_routing == setup.GUEST:
+                await vm.serve_proxy()
+                vm.proxy.routes.declare()  # nor Services
             vm.await_identity()
         notify("READY=1\nSTATUS=parent: warming up")
         await self._until_warm()
@@ -174,6 +190,7 @@ class Parenthood:
                 kubelet=await health.kubelet_healthy(vm.settings),
                 node_ready=vm.objects.ready,
                 pods_watched=vm.api.pods_watched(),
+                services_watched=vm.proxy.warm,
             )
             if warmth != before:
                 log.info("%s", warmth)

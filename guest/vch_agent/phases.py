@@ -23,7 +23,7 @@ from .preparation import PreparationFailed
 from .process import ProgramFailed
 from .sd_notify import notify
 from .settings import Settings
-from .setup import Setup
+from .setup import GUEST, Setup
 from .system import System
 from .thaw import Machine
 
@@ -114,6 +114,8 @@ async def _start(vm: PodVM, system: System, who: Identity) -> None:
     if vm.restore():
         log.info("objects of the time before the restart are served")
     await vm.serve_kubelet(who.node, str(who.address.ip), prepared.dns)
+    if prepared.service_routing == GUEST:
+        await vm.serve_proxy()
     notify("READY=1\nSTATUS=clone: starting")
 
 

@@ -28,6 +28,7 @@ from .pki import LocalPKI
 from .pod_objects import PodObjects
 from .process import ProgramFailed
 from .provider_port import ProviderPort, kubelet_context, server_context
+from .proxy_server import ProxyServer
 from .relay import Relay
 from .resources import NODES
 from .settings import Platform, Settings
@@ -53,9 +54,10 @@ class PodVM:
         self._adopt_names = adopt_names
         self.hypervisor = hypervisor
         self.objects = PodObjects(Store(), self._changed)
+        self.proxy = ProxyServer(settings.run)
         self.relay = Relay()
         self.api = APIServer(self.objects, self.relay)
-        self.feed = Feed(self.objects, self.relay, self._check)
+        self.feed = Feed(self.objects, self.proxy.routes, self.relay, self._check)
         self.refused = asyncio.Event()
         self.node = ""
         """The node name that the kubelet was started under."""
@@ -82,15 +84,15 @@ class PodVM:
         self.node, self.dns = node, dns
         if not self.objects.store.all(NODES):
             self.objects.own_node(node, address)
-        token_file = self.settings.run / "token"
-        token = files.read(token_file)
-        if token is None:
-            token = os.urandom(32).hex()
-            files.write(token_file, token)
+        token = files.secret(self.settings.run / "token")
         self._http = HTTPServer(self.api.handle, bearer(token))
         await self._http.start("127.0.0.1", self.settings.api_port)
         self._pki = await pki.make_local(self.settings.openssl, self.settings.run / "pki")
         kubeletconfig.write(self.settings, self._pki, node, token, dns)
+
+    async def serve_proxy(self) -> None:
+        """Answer kube-proxy too, after the kubelet. Raises OSError."""
+        await self.proxy.start(self.gateway, self.node)
 
     def await_identity(self) -> None:
         """Have ready what makes the certificate of the clone that this machine is going to be."""
@@ -107,6 +109,7 @@ class PodVM:
             raise Refusal(error.reason, str(error)) from error
         self.identity = who
         self.objects.forget()  # empty was right for a parent; of the clone's pod nothing is known yet
+        self.proxy.routes.forget()
         self._state = State(self.settings.run / "state.json", who.clone_id, self.objects.exported)
         return again
 
@@ -206,8 +209,10 @@ class PodVM:
             await self._port.close()
         if self._http is not None:
             await self._http.close()
+        await self.proxy.close()
 
     def _changed(self) -> None:
+        self.proxy.nodes_fed(self.objects.store.all(NODES))
         if self._state is not None and self.objects.known.is_set():
             self._state.changed()
 

@@ -1,7 +1,7 @@
-"""The kinds that the guest kubelet knows of, and paths of the Kubernetes API. Pure.
+"""The kinds that the guest kubelet and kube-proxy know of, and paths of the Kubernetes API. Pure.
 
-Three sorts: *fed* (the provider pushes them; unknown until it did), *local* (kept by the agent for the kubelet alone),
-*empty* (the kubelet lists them; a pod VM has none).
+Four sorts: *fed* (the provider pushes them; unknown until it did), *local* (kept by the agent for the kubelet alone),
+*empty* (the kubelet lists them; a pod VM has none), *routed* (pushed too, for kube-proxy alone: see `service_routes`).
 """
 
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ class Source(Enum):
     FED = "fed"
     LOCAL = "local"
     EMPTY = "empty"
+    ROUTED = "routed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ SERVICES = _core("services", "Service", Source.FED)
 RUNTIME_CLASSES = Resource("runtimeclasses", "RuntimeClass", "node.k8s.io", "v1", Source.FED)
 LEASES = Resource("leases", "Lease", "coordination.k8s.io", "v1", Source.LOCAL)
 CSI_NODES = Resource("csinodes", "CSINode", "storage.k8s.io", "v1", Source.LOCAL)
+ENDPOINT_SLICES = Resource("endpointslices", "EndpointSlice", "discovery.k8s.io", "v1", Source.ROUTED)
+SERVICE_CIDRS = Resource("servicecidrs", "ServiceCIDR", "networking.k8s.io", "v1", Source.ROUTED)
 
 ALL = (
     NODES,
@@ -55,6 +58,8 @@ ALL = (
     RUNTIME_CLASSES,
     LEASES,
     CSI_NODES,
+    ENDPOINT_SLICES,
+    SERVICE_CIDRS,
     Resource("csidrivers", "CSIDriver", "storage.k8s.io", "v1", Source.EMPTY),
     Resource("volumeattachments", "VolumeAttachment", "storage.k8s.io", "v1", Source.EMPTY),
     _core("persistentvolumeclaims", "PersistentVolumeClaim", Source.EMPTY),
@@ -72,7 +77,7 @@ _BY_PATH = {(resource.api_version, resource.plural): resource for resource in AL
 
 
 def of_object(value: dict[str, Any]) -> Resource | None:
-    """The kind of an object by its apiVersion and kind; None if the kubelet is not served it."""
+    """The kind of an object by its apiVersion and kind; None if nobody in a guest is served it."""
     return _BY_KIND.get((str(value.get("apiVersion")), str(value.get("kind"))))
 
 

@@ -18,6 +18,7 @@ _REGISTRY = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?|\
 _DOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _MODE = re.compile(r"0?[0-7]{3}")
 _NOT_FOR_FILES = ("/dev", "/proc", "/run", "/sys", "/tmp", "/var/lib/vch", "/var/lib/kubelet")  # noqa: S108
+GUEST, NONE, _ROUTING = "Guest", "None", re.compile("Guest|None")
 _BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 
 
@@ -77,6 +78,7 @@ class Setup:
     kernel_parameters: tuple[str, ...] = ()
     files: tuple[File, ...] = ()
     preload_images: tuple[str, ...] = ()
+    service_routing: str = NONE  # GUEST: kube-proxy runs here
 
     def merged(self, base: "Setup") -> "Setup":
         """This, on top of a base's; network and images to pull are this one's alone: the base's images are there."""
@@ -89,6 +91,7 @@ class Setup:
             proxy=Proxy(*(getattr(self.proxy, name.name) or getattr(base.proxy, name.name) for name in fields(Proxy))),
             dns=base.dns if self.dns == DNS() else self.dns,
             sysctls=base.sysctls | self.sysctls,
+            service_routing=base.service_routing if self.service_routing == NONE else self.service_routing,
             kernel_modules=checked.union(base.kernel_modules, self.kernel_modules),
             kernel_parameters=checked.union(base.kernel_parameters, self.kernel_parameters),
             files=(*(file for file in base.files if file.path not in paths), *self.files),
@@ -107,6 +110,7 @@ class Setup:
             "sysctls": self.sysctls,
             "kernelModules": list(self.kernel_modules),
             "kernelParameters": list(self.kernel_parameters),
+            "serviceRouting": self.service_routing,
             "files": [{"path": file.path, "content": file.content, "mode": f"{file.mode:04o}"} for file in self.files],
         }
 
@@ -115,6 +119,7 @@ def parse(value: Any) -> Setup:
     """From the decoded message; None is an empty setup. Raises ValueError."""
     told = checked.mapping(value, "setup")
     registries = checked.mapping(told.get("registries"), "setup.registries")
+    (routing,) = checked.texts([told.get("serviceRouting") or NONE], "setup.serviceRouting", _ROUTING, "Guest or None")
     return Setup(
         network=_network(told.get("network")),
         mirrors=dict(_mirrors(registries.get("mirrors"))),
@@ -131,6 +136,7 @@ def parse(value: Any) -> Setup:
             _file(each, f"setup.files[{i}]") for i, each in enumerate(checked.listed(told.get("files"), "setup.files"))
         ),
         preload_images=_images(told.get("preloadImages")),
+        service_routing=routing,
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-_UNITS = ("kubelet.service", "containerd.service")
+_UNITS = ("kubelet.service", "kube-proxy.service", "containerd.service")
 _SLICE = Path("sys/fs/cgroup/system.slice")
 
 

@@ -28,8 +28,9 @@ class Expired(Exception):
 class Watcher:
     """One open watch: an asynchronous iterator of (event type, object) that ends when the watch is closed."""
 
-    def __init__(self, selector: Selector) -> None:
+    def __init__(self, selector: Selector, backlog: int) -> None:
         self._selector = selector
+        self._backlog = backlog
         self._queue: asyncio.Queue[tuple[str, Object] | None] = asyncio.Queue()
         self._closed = False
 
@@ -37,7 +38,7 @@ class Watcher:
         """Queue an event if it is for this watcher."""
         if self._closed or not self._selector(value):
             return
-        if self._queue.qsize() >= _BACKLOG:
+        if self._queue.qsize() >= self._backlog:
             self.close()
             return
         self._queue.put_nowait((kind, value))
@@ -65,9 +66,10 @@ class _Collection:
 
 
 class Store:
-    """All objects the kubelet can see. Objects handed out must not be changed."""
+    """All objects that one client can see. Objects handed out must not be changed."""
 
-    def __init__(self) -> None:
+    def __init__(self, backlog: int = _BACKLOG) -> None:
+        self._backlog = backlog
         self._collections = {resource: _Collection() for resource in resources.ALL}
 
     def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
@@ -130,7 +132,7 @@ class Store:
             initial = []
         else:
             raise Expired(f"too old resource version: {since} ({collection.version})")
-        watcher = Watcher(selector)
+        watcher = Watcher(selector, self._backlog)
         collection.watchers.add(watcher)
         collection.caught_up.set()
         return watcher, initial

@@ -48,6 +48,10 @@ class PodsGateway:
         self.done.append("gateway")
         self._fail("configure")
 
+    def listen(self, address: str, port: int) -> socket.socket:
+        self.done.append(f"listen {address}:{port}")
+        return socket.create_server((address, 0))
+
     async def keep(self) -> None:
         self.kept += 1
         await asyncio.Event().wait()

@@ -12,6 +12,7 @@ from vch_agent.feed import Feed, Refusal, Welcome
 from vch_agent.pod_objects import PodObjects
 from vch_agent.relay import Relay, Unavailable, Verb
 from vch_agent.resources import PODS
+from vch_agent.service_routes import ServiceRoutes
 from vch_agent.store import Store
 
 from tests.guest import build
@@ -25,7 +26,8 @@ class Guest:
         self.objects = PodObjects(Store())
         self.relay = Relay()
         self.refusal: Refusal | None = None
-        self.feed = Feed(self.objects, self.relay, self.check)
+        self.routes = ServiceRoutes()
+        self.feed = Feed(self.objects, self.routes, self.relay, self.check)
         self.ended: asyncio.Queue[BaseException | None] = asyncio.Queue()
         self.port = 0
 

@@ -26,6 +26,7 @@ FULL: dict[str, Any] = {
     "kernelParameters": ["panic=5", "quiet"],
     "files": [{"path": "/etc/x", "content": "x", "mode": "0600"}, {"path": "/etc/y", "content": ""}],
     "preloadImages": ["busybox", "reg:5000/app:1"],
+    "serviceRouting": "Guest",
 }
 
 
@@ -62,6 +63,7 @@ def test_nothing_is_required_but_the_node() -> None:
         ({"proxy": {"noProxy": "a\nb"}}, "setup.proxy.noProxy"),
         ({"dns": {"servers": ["dns"]}}, r"setup.dns.servers\[0\]"),
         ({"dns": {"domain": "a b"}}, "setup.dns.domain"),
+        ({"serviceRouting": "guest"}, "setup.serviceRouting"),
         ({"sysctls": {"net..x": "1"}}, "setup.sysctls"),
         ({"sysctls": {"../../etc/passwd": "1"}}, "setup.sysctls"),
         ({"sysctls": {"net.core.somaxconn": 1024}}, "setup.sysctls.net.core.somaxconn"),

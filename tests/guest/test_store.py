@@ -70,9 +70,8 @@ async def test_an_object_without_a_version_gets_a_growing_one() -> None:
     assert versions == sorted(set(versions), key=int)
 
 
-async def test_a_watcher_that_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vch_agent.store._BACKLOG", 3)
-    store = Store()
+async def test_a_watcher_that_does_not_read_is_cut_off() -> None:
+    store = Store(backlog=3)
     watcher, _ = store.watch(PODS, ANY, None)
     for version in range(1, 9):
         store.put(PODS, build.pod(version))

@@ -1,0 +1,98 @@
+"""The cluster's Services and their endpoints, as kube-proxy sees them, and the Node that it takes itself to be on.
+
+A store of its own: the kubelet's (`pod_objects`) has what the Pod names and nothing else. What comes in is a `routes`
+frame of the feed: a *full* set in as many frames as it needs, the first of them marked and the last, then differences.
+Not kept over a restart: kube-proxy's rules outlive it, and the provider says all of it again at its next connection.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from . import resources
+from .resources import ENDPOINT_SLICES, NODES, SERVICE_CIDRS, SERVICES, Resource
+from .store import Object, Store
+
+NODE_IP = "169.254.1.2"
+"""The gateway namespace's own address. kube-proxy ends itself when its Node's address changes, so that it must not be
+the parent's nor the clone's; NodePorts, which would be opened on it, are not fed."""
+
+_BACKLOG = 1 << 20
+"""Events that kube-proxy may be behind: at a thaw a whole cluster's come at once, and they copy no objects."""
+ROUTED = (SERVICE_CIDRS, SERVICES, ENDPOINT_SLICES)
+
+_Key = tuple[Resource, str, str]
+
+
+class ServiceRoutes:
+    """What kube-proxy's API server (`proxy_api`) serves."""
+
+    def __init__(self) -> None:
+        self.store = Store(_BACKLOG)
+        self.known = asyncio.Event()
+        """Empty is not unknown: kube-proxy would take all rules away."""
+        self._unconfirmed: set[_Key] | None = None
+        """While a full set comes in: what was there before and has not been named yet."""
+
+    def own_node(self, name: str, labels: dict[str, str] | None = None) -> None:
+        """The Node: by its labels kube-proxy knows its zone."""
+        metadata = {"name": name, "uid": f"vch-{name}", "labels": {"kubernetes.io/hostname": name, **(labels or {})}}
+        addresses = [{"type": "InternalIP", "address": NODE_IP}, {"type": "Hostname", "address": name}]
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "status": {"addresses": addresses}}
+        old = self.store.get(NODES, "", name)
+        if old is None or old["metadata"]["labels"] != metadata["labels"]:
+            self.store.put(NODES, node)
+
+    def declare(self) -> None:
+        """What is stored is all there is: a parent has no Services."""
+        self.known.set()
+
+    def forget(self) -> None:
+        """Nothing is known any more; open watches, and what kube-proxy has, stay."""
+        self.known.clear()
+        self._unconfirmed = None
+
+    def change(self, applied: Iterable[Any], removed: Iterable[Any], *, first: bool, last: bool) -> None:
+        """One `routes` frame. Raises ValueError naming what is wrong; nothing is changed then."""
+        put = [(_key(value), value) for value in applied]
+        gone = [_key(value) for value in removed]
+        if first:
+            self._unconfirmed = {
+                (resource, *resources.key_of(value)) for resource in ROUTED for value in self.store.all(resource)
+            }
+        for key, value in put:
+            self._put(key, value)
+            if self._unconfirmed is not None:
+                self._unconfirmed.discard(key)
+        for resource, namespace, name in gone:
+            self.store.remove(resource, namespace, name)
+        if last and self._unconfirmed is not None:
+            for resource, namespace, name in self._unconfirmed:
+                self.store.remove(resource, namespace, name)
+            self._unconfirmed = None
+            self.known.set()
+
+    def watched(self) -> bool:
+        """Whether kube-proxy has all and waits for changes."""
+        return all(self.store.watched(resource) for resource in ROUTED)
+
+    def _put(self, key: _Key, value: Object) -> None:
+        """Versions are the store's: the provider sends none."""
+        resource, namespace, name = key
+        old = self.store.get(resource, namespace, name)
+        if old is not None and _without_version(old) == value:
+            return  # kube-proxy need not hear it twice after each connect
+        self.store.put(resource, value)
+
+
+def _key(value: Any) -> _Key:
+    if not isinstance(value, dict):
+        raise ValueError(f"routes: a JSON object is required, not {type(value).__name__}")
+    resource = resources.of_object(value)
+    if resource not in ROUTED:
+        raise ValueError(f"routes: {value.get('apiVersion')} {value.get('kind')} is not for kube-proxy")
+    return resource, *resources.key_of(value)
+
+
+def _without_version(value: Object) -> Object:
+    return {**value, "metadata": {name: each for name, each in value["metadata"].items() if name != "resourceVersion"}}
