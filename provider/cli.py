@@ -20,7 +20,7 @@ from provider.catalog import Catalog
 from provider.clock import SystemClock
 from provider.fence import Fence
 from provider.fleet import Fleet
-from provider.kube import embedded
+from provider.kube import embedded, service_watch
 from provider.kube.client import USER_AGENT, KubeClient
 from provider.kube.leases import Leases
 from provider.kube.operator_objects import OperatorObjects
@@ -104,6 +104,7 @@ async def _run(client: KubeClient, settings: Settings, tls: ssl.SSLContext, keep
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(leases.run())
+            group.create_task(service_watch.run(client, process.routes))
             group.create_task(
                 embedded.run(
                     handlers.registry_of(fleet, process.catalog),

@@ -110,7 +110,11 @@ class NodeEngine:
                 pools=pools,
                 credentials=credentials,
                 common=guest_setup.common(
-                    self._spec.registries, bundle, self._spec.proxy, self._spec.network.cluster_dns
+                    self._spec.registries,
+                    bundle,
+                    self._spec.proxy,
+                    self._spec.network.cluster_dns,
+                    pod_network.service_routing(self._spec).value,
                 ),
                 on_change=self._changed.set,
                 on_rights=self._rights_changed,

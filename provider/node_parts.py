@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from provider import capacity, guestinfo, node, parent_slots, quantity, standby_controller
+from provider import capacity, guest_setup, guestinfo, node, parent_slots, quantity, standby_controller
 from provider.addresses import PodVMAddresses
 from provider.admission import Admission
 from provider.api.vch import Sharing, VirtualContainerHostSpec
@@ -297,6 +297,7 @@ class NodeParts:
             relay=relay,
             on_change=on_change,
             clock=lambda: clock.now().timestamp(),
+            routes=self.given.process.routes if guest_setup.routes_services(self.given.common) else None,
         )
 
 

@@ -65,15 +65,20 @@ def of_guest(spec: VirtualContainerHostSpec, address: str) -> guestinfo.PodNetwo
             network.gateway,
             Isolation.NONE.value,
             (*pools(spec).management.texts(), spec.node.address),
-            ServiceRouting.GUEST.value,
+            service_routing(spec).value,
         )
     own = pools(spec)
     denied = [*(str(subnet) for subnet in _subnets(own.management, network.prefix_length)), spec.node.address]
     if pods.peer_traffic is PeerTraffic.DENY:
         denied += own.pods.texts()
     return guestinfo.PodNetwork(
-        address, pods.prefix_length, pods.gateway, pods.isolation.value, tuple(denied), pods.service_routing.value
+        address, pods.prefix_length, pods.gateway, pods.isolation.value, tuple(denied), service_routing(spec).value
     )
+
+
+def service_routing(spec: VirtualContainerHostSpec) -> ServiceRouting:
+    """Who makes ClusterIPs work for the Pods."""
+    return spec.pod_network.service_routing if spec.pod_network else ServiceRouting.GUEST
 
 
 def isolation(spec: VirtualContainerHostSpec, placed: Placement) -> Finding:

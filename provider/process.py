@@ -2,11 +2,12 @@
 
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from provider.catalog import Catalog
 from provider.clock import Clock
 from provider.fence import Fence
+from provider.guest.routes import RouteTable
 from provider.kube.client import KubeClient
 from provider.kube.operator_objects import OperatorObjects
 
@@ -26,6 +27,7 @@ class Process:
     keep_signals: Callable[[], None]  # takes the process' signals back from kopf
     catalog: Catalog
     fence: Fence  # shut, but in what `under` returns
+    routes: RouteTable = field(default_factory=RouteTable)  # the cluster's Services, for guests that route them
 
     def under(self, fence: Fence) -> "Process":
         """The same for one virtual node: whatever it writes, it writes only while the fence is open."""

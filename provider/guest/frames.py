@@ -20,7 +20,11 @@ _LENGTH = struct.Struct(">I")
 
 def encode(message: dict[str, Any]) -> bytes:
     """Raises ValueError for a message over the limit."""
-    payload = json.dumps(message, separators=(",", ":")).encode()
+    return packed(json.dumps(message, separators=(",", ":")).encode())
+
+
+def packed(payload: bytes) -> bytes:
+    """A message that is JSON already. Raises ValueError for one over the limit."""
     if len(payload) > LIMIT:
         raise ValueError(f"a frame of {len(payload)} bytes, the limit is {LIMIT}")
     return _LENGTH.pack(len(payload)) + payload

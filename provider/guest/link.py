@@ -19,6 +19,7 @@ from provider.feed import KubeObject
 from provider.guest import frames
 from provider.guest.credentials import ClientCredentials
 from provider.guest.dial import dial
+from provider.guest.routes import RouteTable
 from provider.podvm import PodIdentity
 from provider.relay import RelayReply, RelayRequest
 
@@ -29,6 +30,9 @@ PROTOCOL = 1
 PING_EVERY = 10.0
 SILENT = 30.0
 """Seconds without a frame after which the guest is taken for unreachable; it answers each ping."""
+
+ROUTES_APART = 1.0
+"""Seconds between what a guest is told of Services, at least: its kube-proxy writes rules each time."""
 
 _FIRST_RETRY = 0.1
 _LAST_RETRY = 5.0
@@ -61,6 +65,7 @@ class GuestLink:
         relay: RelayHandler,
         on_change: Callable[[LinkState], None],
         clock: Clock,
+        routes: RouteTable | None = None,
     ) -> None:
         self.state = LinkState.CONNECTING
         self.welcome: dict[str, Any] = {}
@@ -73,6 +78,7 @@ class GuestLink:
         self._relay = relay
         self._on_change = on_change
         self._clock = clock
+        self._routes = routes  # None: the guest does not route Services
         self._log = structlog.get_logger(pod=f"{identity.namespace}/{identity.name}", uid=identity.uid)
         self._desired: dict[_Key, KubeObject] | None = None
         self._changed = asyncio.Event()
@@ -111,6 +117,8 @@ class GuestLink:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._send_objects(connection))
                 group.create_task(connection.ping())
+                if self._routes is not None:
+                    group.create_task(self._send_routes(connection, self._routes))
                 await self._receive(connection, group)
         except* GuestError as group_error:
             cancellation.heed()
@@ -147,6 +155,19 @@ class GuestLink:
                     await connection.send(frame)
             sent = desired
             await self._changed.wait()
+
+    async def _send_routes(self, connection: "_Connection", routes: RouteTable) -> None:
+        """The cluster's Services: all, then what changes. Beside the Pod's objects, neither waits for the other."""
+        subscription = routes.subscribe()
+        try:
+            payloads = await subscription.all()
+            while True:
+                for payload in payloads:
+                    await connection.write(frames.packed(payload))
+                await asyncio.sleep(ROUTES_APART)
+                payloads = await subscription.news()
+        finally:
+            subscription.close()
 
     async def _receive(self, connection: "_Connection", group: asyncio.TaskGroup) -> None:
         in_flight = asyncio.Semaphore(_IN_FLIGHT)
@@ -216,6 +237,10 @@ class _Connection:
             data = frames.encode(message)
         except ValueError as error:
             raise GuestUnreachable(f"the guest cannot be sent {message['type']}: {error}") from error
+        await self.write(data)
+
+    async def write(self, data: bytes) -> None:
+        """A frame as it is."""
         async with self._sending:
             self._writer.write(data)
             try:

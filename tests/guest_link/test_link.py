@@ -12,10 +12,12 @@ import pytest
 import structlog
 import trustme
 
+from provider import service_feed
 from provider.errors import GuestRefused
 from provider.guest import credentials, frames, link
 from provider.guest.dial import fingerprint
 from provider.guest.link import GuestLink, LinkState, difference
+from provider.guest.routes import RouteTable
 from provider.relay import RelayReply, RelayRequest
 from tests.builders import UID, make_identity, make_pod
 
@@ -66,6 +68,7 @@ class Linked:
     states: asyncio.Queue[LinkState]
     asked: asyncio.Queue[RelayRequest]
     may_answer: asyncio.Event
+    routes: RouteTable
 
     async def until(self, state: LinkState) -> None:
         async with asyncio.timeout(30):
@@ -92,6 +95,7 @@ async def agent() -> AsyncIterator[Agent]:
 def linked(agent: Agent) -> Linked:
     asked: asyncio.Queue[RelayRequest] = asyncio.Queue()
     may_answer = asyncio.Event()
+    routes = RouteTable()
     states: asyncio.Queue[LinkState] = asyncio.Queue()
 
     async def relay(request: RelayRequest) -> RelayReply:
@@ -109,9 +113,10 @@ def linked(agent: Agent) -> Linked:
         relay=relay,
         on_change=states.put_nowait,
         clock=lambda: 1234.5,
+        routes=routes,
     )
     may_answer.set()
-    return Linked(agent, made, states, asked, may_answer)
+    return Linked(agent, made, states, asked, may_answer, routes)
 
 
 @pytest.fixture
@@ -139,6 +144,21 @@ async def test_a_guest_gets_all_first_and_differences_then(running: Linked) -> N
     running.link.feed([second, make_pod()])
     removed = await running.agent.next("apply", "remove")
     assert (removed["type"], removed["object"]["metadata"]["name"]) == ("remove", "a")
+
+
+async def test_a_guest_is_told_of_services_and_of_their_changes_without_waiting_for_its_pod(
+    running: Linked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "ROUTES_APART", 0.01)
+    for kind in service_feed.KINDS:
+        running.routes.replace(kind.name, {})
+    told = await running.agent.next("routes")
+    assert (told["apply"], told["first"], told["last"]) == ([], True, True)
+    running.routes.change(service_feed.Key("Service", "default", "web"), b'{"kind":"Service"}')
+    assert (await running.agent.next("routes"))["apply"] == [{"kind": "Service"}]
+    (await running.agent.connections.get()).transport.abort()
+    again = await running.agent.next("routes")
+    assert (again["apply"], again["first"], again["last"]) == ([{"kind": "Service"}], True, True)
 
 
 async def test_after_a_broken_connection_all_is_sent_again(running: Linked) -> None:
