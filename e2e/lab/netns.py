@@ -153,6 +153,9 @@ def _forward() -> None:
     for place in ("all", "default", POD_BRIDGE):
         (sysctls / "conf" / place / "send_redirects").write_text("0")
     (sysctls / "ip_forward").write_text("1")
+    # A switch's port says nothing of its own; these would look for IPv6 routers.
+    with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
+        Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("1")
 
 
 def _has_link(name: str, link: str) -> bool:

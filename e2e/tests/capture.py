@@ -12,10 +12,14 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from e2e.lab.netns import HARDWARE_ADDRESSES
+
 _EVERY_PROTOCOL = 0x0003
 _ARP, _IPV4, _IPV6 = 0x0806, 0x0800, 0x86DD
 _BUFFER = 64 << 20
 _HEADERS = 256
+_NO_PORTS = {"lo", *HARDWARE_ADDRESSES}
+"""The bridges' own devices show again what is at a port of theirs."""
 _SO_RCVBUFFORCE, _SOL_PACKET, _PACKET_STATISTICS = 33, 263, 6
 _LOOK = 0.2
 """Seconds after which the reader looks whether it shall end."""
@@ -84,7 +88,7 @@ def _read(raw: socket.socket, capture: Capture, ended: threading.Event) -> None:
 
 def _next(raw: socket.socket, capture: Capture) -> None:
     data, (port, _, sort, *_) = raw.recvfrom(_HEADERS)
-    if port != "lo" and len(data) >= 14:
+    if port not in _NO_PORTS and len(data) >= 14:
         capture.frames.append(decode(port, sort == socket.PACKET_OUTGOING, data))
 
 

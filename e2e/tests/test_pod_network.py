@@ -80,22 +80,33 @@ def test_pods_reach_one_another_through_the_gateway_and_no_other_way(two: Two) -
     mac = card_of(wire, own)
     assert {frame.destination for frame in wire.sent_by(mac) if frame.kind == "IPv4"} == {GATEWAY_CARD}
     assert not [frame for frame in wire.sent_by(mac) if frame.kind == "ARP" and frame.target == other]
-    assert not [frame for frame in wire.given_to(port_of(wire, other)) if frame.source == mac]
+    assert {frame.source for frame in wire.given_to(port_of(wire, other))} == {GATEWAY_CARD}
 
 
 def test_nothing_forged_leaves_a_guest(two: Two) -> None:
     own, other = two.attacker["status"]["podIP"], two.victim["status"]["podIP"]
+    forged = "02:00:00:00:66:66"
     with capture.running() as wire:
-        two.attack(f"ping -c 1 -W 1 {POD_GATEWAY}")
-        two.attack("ip link set eth0 down; ip link set eth0 address 02:00:00:00:66:66; ip link set eth0 up")
-        two.attack(f"ip address add {other}/32 dev eth0; ping -c 2 -W 1 -I {other} {POD_GATEWAY}")
-        two.attack(f"ip address add 10.77.0.1/32 dev eth0; ping -c 2 -W 1 -I 10.77.0.1 {other}")
-        two.attack(f"ip neigh replace {other} lladdr 02:00:00:00:66:66 dev eth0; ping -c 2 -W 1 {other}")
-        two.attack(f"ip address del {other}/32 dev eth0; ip address del 10.77.0.1/32 dev eth0")
+        assert "1 packets received" in two.attack(f"ping -c 1 -W 5 {POD_GATEWAY}")
+        two.attack(f"""
+            mac=$(cat /sys/class/net/eth0/address)
+            as() {{ ip link set eth0 down; ip link set eth0 address $1; ip link set eth0 up
+                    ip route replace default via {POD_GATEWAY} dev eth0; }}
+            as {forged}
+            ping -c 2 -W 1 {POD_GATEWAY}; ping -c 2 -W 1 {other}
+            for source in {other} 10.77.0.1 {POD_GATEWAY}; do
+                ip address add $source/32 dev eth0
+                ping -c 2 -W 1 -I $source {POD_GATEWAY}; ping -c 2 -W 1 -I $source {other}
+                ip address del $source/32 dev eth0
+            done
+            ip neigh replace {other} lladdr {forged} dev eth0; ping -c 2 -W 1 {other}; ip neigh del {other} dev eth0
+            as $mac""")
+        assert "1 packets received" in two.attack(f"ping -c 1 -W 5 {POD_GATEWAY}"), "it is whole again"
     sent = wire.sent_by(card_of(wire, own))
     assert {frame.sender for frame in sent if frame.kind == "IPv4"} == {own}
     assert {(frame.sender, frame.sender_mac) for frame in sent if frame.kind == "ARP"} <= {(own, sent[0].source)}
-    assert not [frame for frame in wire.frames if frame.source == "02:00:00:00:66:66"]
+    assert not [frame for frame in wire.frames if forged in (frame.source, frame.sender_mac)]
+    assert not [frame for frame in wire.given_to(port_of(wire, other)) if frame.source != GATEWAY_CARD]
 
 
 def test_root_in_a_pod_reaches_nothing_of_the_guests_own(two: Two, vms: VirtualMachines, lab: RunningLab) -> None:
