@@ -17,6 +17,8 @@ One life, read top to bottom, is the order in which data flows::
       └─ firewall, cni                     what may pass, and how the Pod gets its end
     keys                                   certificate of this clone, made by a fresh process
     resources ─ store ─ state              the objects of one pod; watch fan-out; tmpfs copy
+    pod_objects                            what is fed, in the order in which the kubelet may see it
+      └─ pod_firewall ─ policy             the gateway has the Pod's firewall before there is a Pod
     http_server ─ reads ─ api_server       what the kubelet talks to (127.0.0.1)
       └─ service_routes ─ proxy_server     what kube-proxy talks to, in the gateway namespace
     frames ─ relay ─ feed                  what the provider talks to: objects in, requests out

@@ -42,6 +42,7 @@ POLL = 1.0
 _LOOKS_AGAIN = 5.0
 _LONGEST_PAUSE = 30.0
 _MOST_IMAGES = 50
+_OPENS_WITHIN = 60.0
 """As many as a kubelet puts into its Node's status; guestinfo is not for more."""
 
 
@@ -130,8 +131,16 @@ class Parenthood:
             if self._vm.settings.platform is Platform.VM:
                 await self._system.have_modules(firewall.MODULES)
             await self._vm.gateway.build()
+            await self._open_firewall()
         except (OSError, NoInterface, ProgramFailed) as error:
             raise PreparationFailed(f"the Pod's network: {error}") from error
+
+    async def _open_firewall(self) -> None:
+        """Before the freeze: the clone of a Pod that is not isolated need not run nft. Raises ProgramFailed."""
+        pods = self._vm.objects.firewall
+        pods.want(None)
+        if not await pods.settled(_OPENS_WITHIN):
+            raise ProgramFailed(f"nft has not emptied the Pod's chains within {_OPENS_WITHIN:.0f} s")
 
     async def _freeze(self, told: dict[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any]]:
         """Returns in whoever goes on: the identity of a clone, or None and the message of a fork."""

@@ -111,7 +111,7 @@ async def _start(vm: PodVM, system: System, who: Identity) -> None:
     prepared = await _prepared_again(vm, system)
     system.loopback()
     await vm.gateway.build()
-    if vm.restore():
+    if await vm.restore():
         log.info("objects of the time before the restart are served")
     await vm.serve_kubelet(who.node, str(who.address.ip), prepared.dns)
     if prepared.service_routing == GUEST:

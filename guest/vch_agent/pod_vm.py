@@ -53,7 +53,7 @@ class PodVM:
         self.gateway = gateway
         self._adopt_names = adopt_names
         self.hypervisor = hypervisor
-        self.objects = PodObjects(Store(), self._changed)
+        self.objects = PodObjects(Store(), gateway.nft, self._changed)
         self.proxy = ProxyServer(settings.run)
         self.relay = Relay()
         self.api = APIServer(self.objects, self.relay)
@@ -113,13 +113,13 @@ class PodVM:
         self._state = State(self.settings.run / "state.json", who.clone_id, self.objects.exported)
         return again
 
-    def restore(self) -> bool:
-        """Take back the objects from before the agent's restart, if there are any."""
+    async def restore(self) -> bool:
+        """Take back the objects from before the agent's restart, if there are any; the gateway is built."""
         assert self._state is not None
         values = self._state.load()
         if values is None:
             return False
-        self.objects.restore(values)
+        await self.objects.restore(values)
         return True
 
     def serve_provider(self, key: ServingKey) -> None:
@@ -210,6 +210,7 @@ class PodVM:
         if self._http is not None:
             await self._http.close()
         await self.proxy.close()
+        await self.objects.firewall.close()
 
     def _changed(self) -> None:
         self.proxy.nodes_fed(self.objects.store.all(NODES))

@@ -65,7 +65,7 @@ class Firewall:
     def parse(cls, value: Any) -> "Firewall":
         """From the decoded object. Raises ValueError that names the field."""
         whole = _object(value, "firewall")
-        if (whole.get("apiVersion"), whole.get("kind")) != (API_VERSION, KIND):
+        if not is_firewall(whole):
             raise ValueError(f"firewall: {KIND} of {API_VERSION} is required")
         name = _object(whole.get("metadata"), "metadata").get("name")
         if not isinstance(name, str) or not name:
@@ -76,6 +76,11 @@ class Firewall:
             ingress=_direction(spec.get("ingress"), "spec.ingress"),
             egress=_direction(spec.get("egress"), "spec.egress"),
         )
+
+
+def is_firewall(value: Any) -> bool:
+    """Whether a fed object is one, by its apiVersion and kind."""
+    return isinstance(value, dict) and (value.get("apiVersion"), value.get("kind")) == (API_VERSION, KIND)
 
 
 def rules(firewall: Firewall) -> str:

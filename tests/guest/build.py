@@ -76,6 +76,24 @@ def service(version: int = 10) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"clusterIP": "10.0.0.1"}}
 
 
+OPEN = {"isolated": False, "rules": []}
+CLOSED = {"isolated": True, "rules": []}
+
+
+def firewall(ingress: dict[str, Any] = OPEN, egress: dict[str, Any] = OPEN, uid: str = "uid-1") -> dict[str, Any]:
+    spec = {"ingress": ingress, "egress": egress}
+    return {"apiVersion": "guest.vch.dev/v1", "kind": "Firewall", "metadata": {"name": uid}, "spec": spec}
+
+
+def allowing(*peers: str, port: int = 80) -> dict[str, Any]:
+    ports = [{"protocol": "TCP", "first": port, "last": port}]
+    return {"isolated": True, "rules": [{"peers": list(peers), "ports": ports}]}
+
+
+async def no_rules(_: str) -> None:
+    """A `Load` for what is not about firewalls."""
+
+
 class Hypervisor:
     """The guestinfo that the stand-in rpctool reads and writes."""
 

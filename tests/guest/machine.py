@@ -39,6 +39,12 @@ class PodsGateway:
         self.built = 0
         self.kept = 0
         self.failing: dict[str, Exception] = {}
+        self.loaded: list[str] = []
+
+    async def nft(self, text: str) -> str:
+        self._fail("nft")
+        self.loaded.append(text)
+        return ""
 
     async def build(self) -> None:
         self.built += 1

@@ -55,7 +55,7 @@ class Guest:
     """An API server with its store and relay."""
 
     def __init__(self) -> None:
-        self.objects = PodObjects(Store())
+        self.objects = PodObjects(Store(), build.no_rules)
         self.relay = Relay()
         self.api = APIServer(self.objects, self.relay)
         self.server = HTTPServer(self.api.handle, bearer("secret"))
@@ -142,7 +142,7 @@ async def test_a_watch_list_ends_its_initial_events_with_the_bookmark(guest: Gue
 
 
 async def test_a_watch_resumed_across_a_restart_is_told_to_list_again(guest: Guest, kubelet: Kubelet) -> None:
-    guest.objects.restore([build.pod(7)])
+    await guest.objects.restore([build.pod(7)])
     (event,) = [event async for event in kubelet.watch(f"{PODS}&watch=true&resourceVersion=7")]
     assert (event["type"], event["object"]["code"], event["object"]["reason"]) == ("ERROR", 410, "Expired")
 

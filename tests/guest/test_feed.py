@@ -23,7 +23,7 @@ class Guest:
     """A feed on a plain socket."""
 
     def __init__(self) -> None:
-        self.objects = PodObjects(Store())
+        self.objects = PodObjects(Store(), build.no_rules)
         self.relay = Relay()
         self.refusal: Refusal | None = None
         self.routes = ServiceRoutes()

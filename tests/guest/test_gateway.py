@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from vch_agent import firewall
 from vch_agent.gateway import OneCard
+from vch_agent.pod_objects import PodObjects
 from vch_agent.process import ProgramFailed
+from vch_agent.store import Store
 
-from tests.guest import wires
+from tests.guest import build, wires
 from tests.guest.wires import GATEWAY, PEER, POD, POD_MAC, Wires, reaches, run, served
 
 
@@ -148,6 +150,33 @@ async def test_building_and_configuring_again_changes_nothing(lab: Wires) -> Non
     assert shown() == before
     with served(lab.lan, GATEWAY):
         assert reaches(lab.pod, GATEWAY) == POD
+
+
+async def test_a_fed_firewall_holds_is_changed_and_outlives_the_agent(lab: Wires) -> None:
+    await lab.ready()
+    objects = PodObjects(Store(), lab.gateway.nft)
+    await objects.snapshot([build.firewall(build.CLOSED), build.pod()])
+    with served(lab.pod, POD), served(lab.pod, POD, 81), served(lab.peer, PEER):
+        assert reaches(lab.peer, POD, within=0.7) is None
+        assert reaches(None, POD) == "169.254.1.1"  # the kubelet's probe
+        assert reaches(lab.pod, PEER) == POD
+        objects.apply(build.firewall(build.allowing(PEER)))
+        assert await objects.firewall.settled(5)
+        assert reaches(lab.peer, POD) == PEER
+        assert reaches(lab.peer, POD, 81, within=0.7) is None
+        assert reaches(lab.lan, POD, within=0.7) is None
+
+        other = type(lab.gateway)(lab.settings)  # an agent that was started again
+        await other.build()
+        await other.configure(lab.network(), POD_MAC)
+        assert reaches(lab.lan, POD, within=0.7) is None, "not for a moment is it open"
+        restored = PodObjects(Store(), other.nft)
+        await restored.restore(objects.exported())
+        assert reaches(lab.peer, POD) == PEER
+        assert reaches(lab.lan, POD, within=0.7) is None
+
+        await restored.snapshot([build.pod()])
+        assert reaches(lab.lan, POD) == GATEWAY
 
 
 async def test_nothing_passes_before_the_pod_has_its_address(lab: Wires) -> None:

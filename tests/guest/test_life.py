@@ -61,6 +61,7 @@ async def test_a_parent_warms_up_freezes_when_told_and_serves_as_a_clone(
         provider.send(type="ping")
         await provider.receive()
         assert await guest.pods() == ["web"]
+        assert len(guest.gateway.loaded) == 1  # in the parent: a Pod that is not isolated costs its clone no program
         # The warm kubelet's own watch, opened before the freeze, brings it the pod.
         assert b'"ADDED"' in await watching.readuntil(b"web")
         other = await guest.provider(report["port"])
@@ -173,7 +174,7 @@ async def test_the_agent_stays_small(guest: Guest) -> None:
         "import asyncio; from vch_agent import gateway, phases, settings, thaw\n"
         "async def nic(*_): pass\n"
         "class Gateway(gateway.Gateway):\n"
-        "    build = configure = keep = nic\n"
+        "    build = configure = keep = nft = nic\n"
         "own = lambda _: None, lambda *_, **__: 0.0, lambda *_: None, lambda _: False, nic, nic, Gateway\n"
         "machine = thaw.Machine(*own)\n"
         "asyncio.run(phases.run(settings.from_environment(), machine))"

@@ -262,6 +262,15 @@ async def test_a_template_with_one_network_card_is_no_parent(guest: Guest) -> No
         assert "needs two network cards" in (await _report(guest, "Failed"))["message"]
 
 
+async def test_a_parent_whose_rules_cannot_be_loaded_is_none(guest: Guest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its clones could not isolate a Pod."""
+    monkeypatch.setattr(parenthood, "_OPENS_WITHIN", 0.1)
+    guest.gateway.failing["nft"] = ProgramFailed("nft ended with 1")
+    guest.hypervisor.put("parent", build.parent())
+    async with guest.agent():
+        assert "nft has not emptied" in (await _report(guest, "Failed"))["message"]
+
+
 async def test_a_clone_with_one_network_card_refuses(guest: Guest) -> None:
     guest.gateway.failing["build"] = OneCard("a pod VM needs two network cards")
     guest.identify()

@@ -13,7 +13,7 @@ from tests.guest import build
 
 @pytest.fixture
 def objects() -> PodObjects:
-    return PodObjects(Store())
+    return PodObjects(Store(), build.no_rules)
 
 
 async def test_nothing_is_known_until_the_first_snapshot(objects: PodObjects) -> None:
@@ -98,14 +98,14 @@ async def test_the_node_is_as_ready_as_the_kubelet_says(objects: PodObjects) -> 
 
 
 @pytest.mark.parametrize("value", [None, [], {}, {"apiVersion": "v1", "kind": "Pod", "metadata": {}}])
-def test_what_is_no_object_is_refused(objects: PodObjects, value: Any) -> None:
+async def test_what_is_no_object_is_refused(objects: PodObjects, value: Any) -> None:
     with pytest.raises(ValueError, match=r"object|metadata\.name"):
         objects.apply(value)
 
 
 async def test_every_change_is_told_so_that_it_can_be_kept() -> None:
     told: list[int] = []
-    objects = PodObjects(Store(), lambda: told.append(1))
+    objects = PodObjects(Store(), build.no_rules, lambda: told.append(1))
     await objects.snapshot([build.pod()])
     objects.apply(build.config_map())
     objects.remove(build.config_map())
@@ -114,7 +114,7 @@ async def test_every_change_is_told_so_that_it_can_be_kept() -> None:
 
 async def test_what_was_exported_is_restored(objects: PodObjects) -> None:
     await objects.snapshot([build.pod(), build.config_map(key="value"), build.node(zone="a")])
-    other = PodObjects(Store())
-    other.restore(objects.exported())
+    other = PodObjects(Store(), build.no_rules)
+    await other.restore(objects.exported())
     assert other.exported() == objects.exported()
     assert other.known.is_set()
