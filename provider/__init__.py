@@ -7,6 +7,8 @@ How data flows, and in which module to look:
     API server ◀─ relay_controller ◀─ relay (checks) ◀─ guest.link ◀──┴── feed (what the guest is given)
     kubectl logs, exec … ─▶ kubelet.server ─▶ spliced to the guest's own kubelet
 
+    NetworkPolicies, Pods, Namespaces ─ kube.policy_watch ─▶ network_policy ─▶ a firewall, fed with its Pod
+
     PodVMClass, PodVMImage, VCH ─ catalog ─▶ parent_slots ─▶ parent_lifecycle ─▶ vsphere ─▶ placement ─▶ clone
 
 The core (`plan`, `vm_class`, `lifecycle`, `parent_slots`, `parent_lifecycle`, `placement`, `capacity`, `feed`,

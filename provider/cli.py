@@ -24,6 +24,7 @@ from provider.kube import embedded, service_watch
 from provider.kube.client import USER_AGENT, KubeClient
 from provider.kube.leases import Leases
 from provider.kube.operator_objects import OperatorObjects
+from provider.kube.policy_watch import PolicyWatch
 from provider.kubelet.tls import server_context
 from provider.lease_controller import LeaseController
 from provider.process import Process
@@ -84,6 +85,7 @@ async def operate(settings: Settings, tls: ssl.SSLContext) -> int:
 
 async def _run(client: KubeClient, settings: Settings, tls: ssl.SSLContext, keep_signals: Callable[[], None]) -> None:
     objects, clock = OperatorObjects(client, settings.namespace), SystemClock()
+    policies = PolicyWatch(client)
     process = Process(
         client=client,
         objects=objects,
@@ -95,6 +97,7 @@ async def _run(client: KubeClient, settings: Settings, tls: ssl.SSLContext, keep
         clock=clock,
         keep_signals=keep_signals,
         catalog=await _catalog(objects),
+        firewalls=policies,
         fence=Fence("no virtual node", settings.terms, clock.monotonic),
     )
     fleet = Fleet(lambda vch, fence: VirtualNode(process.under(fence), vch), settings.vchs)
@@ -116,6 +119,7 @@ async def _run(client: KubeClient, settings: Settings, tls: ssl.SSLContext, keep
     finally:
         await leases.close()
         await fleet.close()
+        await policies.close()
 
 
 async def _cluster(objects: OperatorObjects) -> str:

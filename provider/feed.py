@@ -96,9 +96,16 @@ def guest_node(name: str, labels: Mapping[str, str], vm_class: PodVMClass, addre
 
 
 def guest_objects(
-    pod: KubeObject, node: KubeObject, found: Iterable[KubeObject], services: Iterable[KubeObject] = ()
+    pod: KubeObject,
+    node: KubeObject,
+    firewall: KubeObject,
+    found: Iterable[KubeObject],
+    services: Iterable[KubeObject] = (),
 ) -> Sequence[KubeObject]:
-    """The complete desired set of a guest's objects; the Node first, the Pod last: it needs all the others."""
+    """The complete desired set of a guest's objects; the Node first, the Pod last: it needs all the others.
+
+    `firewall` is `network_policy.firewall_object`'s.
+    """
     wanted = references(pod)
     namespace = pod["metadata"]["namespace"]
 
@@ -113,4 +120,4 @@ def guest_objects(
                 return bool(meta["name"] == wanted.runtime_class)
         return False
 
-    return [node, *services, *(thing for thing in found if is_wanted(thing)), pod]
+    return [node, firewall, *services, *(thing for thing in found if is_wanted(thing)), pod]

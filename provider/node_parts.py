@@ -125,6 +125,7 @@ class NodeParts:
             vsphere=given.vsphere,
             pods=writes,
             objects=self.objects,
+            firewalls=process.firewalls,
             events=self.events,
             relay=RelayController(writes, self.name, spec.node.address),
             credentials=given.credentials,

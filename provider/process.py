@@ -10,6 +10,7 @@ from provider.fence import Fence
 from provider.guest.routes import RouteTable
 from provider.kube.client import KubeClient
 from provider.kube.operator_objects import OperatorObjects
+from provider.kube.policy_watch import Firewalls
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class Process:
     clock: Clock
     keep_signals: Callable[[], None]  # takes the process' signals back from kopf
     catalog: Catalog
+    firewalls: Firewalls  # of all Pods
     fence: Fence  # shut, but in what `under` returns
     routes: RouteTable = field(default_factory=RouteTable)  # the cluster's Services, for guests that route them
 

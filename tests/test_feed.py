@@ -12,6 +12,9 @@ def thing(kind: str, name: str, namespace: str = "default") -> dict:
     return {"apiVersion": "v1", "kind": kind, "metadata": {"namespace": namespace, "name": name}}
 
 
+FIREWALL = {"apiVersion": "guest.vch.dev/v1", "kind": "Firewall", "metadata": {"name": "uid-1"}}
+
+
 @pytest.mark.parametrize(
     ("spec", "config_maps", "secrets"),
     [
@@ -77,8 +80,8 @@ def test_a_pod_of_nothing_but_containers_names_nothing() -> None:
 def test_a_runtime_class_is_named_by_the_pod() -> None:
     pod = make_pod(runtimeClassName="gvisor")
     mine, others = thing("RuntimeClass", "gvisor"), thing("RuntimeClass", "kata")
-    assert feed.guest_objects(pod, {}, [others, mine]) == [{}, mine, pod]
-    assert feed.guest_objects(make_pod(), {}, [others, mine]) == [{}, make_pod()]
+    assert feed.guest_objects(pod, {}, FIREWALL, [others, mine]) == [{}, FIREWALL, mine, pod]
+    assert feed.guest_objects(make_pod(), {}, FIREWALL, [others, mine]) == [{}, FIREWALL, make_pod()]
 
 
 NAMES = st.sampled_from(["a", "b", "c"])
@@ -97,8 +100,8 @@ def test_whatever_is_found_a_guest_gets_what_its_pod_names(
         containers=[make_container(envFrom=env_from)], imagePullSecrets=pulls, runtimeClassName=runtime_class
     )
     pod["metadata"]["namespace"] = "a"
-    node, *given_, last = feed.guest_objects(pod, {"kind": "Node"}, found)
-    assert (node, last) == ({"kind": "Node"}, pod)
+    node, firewall, *given_, last = feed.guest_objects(pod, {"kind": "Node"}, FIREWALL, found)
+    assert (node, firewall, last) == ({"kind": "Node"}, FIREWALL, pod)
     assert given_ == [
         one
         for one in found
@@ -115,8 +118,8 @@ def test_whatever_is_found_a_guest_gets_what_its_pod_names(
 def test_the_node_comes_first_and_the_pod_last_since_it_needs_the_others() -> None:
     pod = make_pod(imagePullSecrets=[{"name": "mine"}])
     service, secret = thing("Service", "kubernetes"), thing("Secret", "mine")
-    kinds = [each["kind"] for each in feed.guest_objects(pod, thing("Node", "vch"), [secret], [service])]
-    assert kinds == ["Node", "Service", "Secret", "Pod"]
+    objects = feed.guest_objects(pod, thing("Node", "vch"), FIREWALL, [secret], [service])
+    assert [each["kind"] for each in objects] == ["Node", "Firewall", "Service", "Secret", "Pod"]
 
 
 def test_what_the_pod_does_not_name_is_not_given() -> None:
@@ -128,8 +131,8 @@ def test_what_the_pod_does_not_name_is_not_given() -> None:
         thing("Secret", "mine", "elsewhere"),
         thing("ConfigMap", "mine"),
     ]
-    objects = feed.guest_objects(pod, node, found)
-    assert objects == [node, found[0], pod]
+    objects = feed.guest_objects(pod, node, FIREWALL, found)
+    assert objects == [node, FIREWALL, found[0], pod]
 
 
 def test_the_node_of_a_guest_has_the_vms_size_and_the_address_that_everybody_sees() -> None:

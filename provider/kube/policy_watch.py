@@ -136,9 +136,10 @@ class PolicyWatch:
         return subscription
 
     def pod_seen(self, subscription: Subscription, pod: KubeObject) -> None:
-        """A Pod of ours may have changed."""
-        if self._subscriptions.get(subscription.uid) is subscription:
-            uids = self._subjects.pod_seen(pod_facts(pod))
+        """A Pod of ours may have changed; mostly not in what policies need to know."""
+        if self._subscriptions.get(subscription.uid) is not subscription:
+            return
+        if uids := self._subjects.pod_seen(pod_facts(pod)):
             self._watch_what_is_needed()
             self._mark(uids)
 

@@ -1,7 +1,7 @@
 """One guest, kept fed: the objects that its Pod names are followed, and the link is given the complete set each time.
 
 The objects are followed from before the VM exists (`References.follow`), so that fetching them costs a Pod's start
-nothing. Not the connection (`guest.link`), not what is fed (`feed`).
+nothing; so is the Pod's firewall (`protection`). Not the connection (`guest.link`), not what is fed (`feed`).
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from provider.errors import GuestRefused
 from provider.guest.link import LinkState
 from provider.kube.objects import ObjectRef, Subscription
 from provider.lifecycle import Link
+from provider.pod_controller.protection import Protection
 from provider.pod_controller.surroundings import RelayHandler, Surroundings
 from provider.podvm import PodVM, PodVMClass
 
@@ -71,6 +72,7 @@ class Guest:
         surroundings: Surroundings,
         vm: PodVM,
         references: References,
+        protection: Protection,
         current_pod: Callable[[], KubeObject | None],
         relay: RelayHandler,
         on_change: Callable[[], None],
@@ -79,6 +81,7 @@ class Guest:
         self.link = Link.CONNECTING
         self._surroundings = surroundings
         self._references = references
+        self._protection = protection
         self._current_pod = current_pod
         self._on_change = on_change
         self._changed = asyncio.Event()
@@ -111,15 +114,17 @@ class Guest:
             pod = self._current_pod()
             if pod is not None:
                 self._references.follow(pod)
-                self._link.feed(self._objects(pod))
+                self._protection.follow(pod)
+                if (firewall := self._protection.firewall()) is not None:  # its being known is a change
+                    self._link.feed(self._objects(pod, firewall))
             await self._changed.wait()
 
-    def _objects(self, pod: KubeObject) -> list[KubeObject]:
+    def _objects(self, pod: KubeObject, firewall: KubeObject) -> list[KubeObject]:
         here = self._surroundings
         node = feed.guest_node(here.node, here.node_labels, self._size(), here.spec.node.address)
         found = self._references.found()
         services = [thing for thing in found if thing["kind"] == "Service"]
-        return list(feed.guest_objects(pod, node, found, services))
+        return list(feed.guest_objects(pod, node, firewall, found, services))
 
     def _size(self) -> PodVMClass:
         """A class that is gone leaves VMs whose size nobody knows; they were admitted when it was known."""

@@ -16,6 +16,7 @@ from provider.guest.credentials import ClientCredentials
 from provider.guest.link import LinkState
 from provider.kube.events import EventRecorder
 from provider.kube.objects import ObjectWatches
+from provider.kube.policy_watch import Firewalls
 from provider.parent_slots import Demand
 from provider.parentvm import ParentVM
 from provider.plan import Offer, PodPlan
@@ -107,6 +108,7 @@ class Surroundings:
     vsphere: VSphere
     pods: PodKube
     objects: ObjectWatches
+    firewalls: Firewalls
     events: EventRecorder
     relay: RelayHandlers
     credentials: ClientCredentials

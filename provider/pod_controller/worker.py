@@ -20,6 +20,7 @@ from provider.lifecycle import Facts, Link
 from provider.pod_controller.announcement import Announcement
 from provider.pod_controller.guest import Guest, References
 from provider.pod_controller.making import make_vm
+from provider.pod_controller.protection import Protection
 from provider.pod_controller.surroundings import Surroundings
 from provider.podvm import PodIdentity, PodVM, PodVMClass, PowerState
 from provider.relay import RelayReply, RelayRequest
@@ -45,6 +46,7 @@ class PodWorker:
         self._changed = asyncio.Event()
         self._backoffs: defaultdict[type[lifecycle.Step], Backoff] = defaultdict(Backoff)
         self._references = References(surroundings, self._refresh)
+        self._protection = Protection(uid, surroundings.firewalls, surroundings.events, self._refresh)
         self._serving: asyncio.Task[None] | None = None
         self._announcement = Announcement(lambda: self.pod, self._patch_status, surroundings.clock)
         self._pin: tuple[str, str] | None = None  # moref and fingerprint, until the watch shows them
@@ -66,6 +68,7 @@ class PodWorker:
         if self._gone or not pod_status.newer(self.pod, pod):
             return  # a UID is never used again: what is told of it after its end is old
         self.pod = pod
+        self._protection.pod_seen(pod)
         if pod["metadata"].get("deletionTimestamp"):
             grace = pod_status.pod_facts(pod).grace
             if self._deleted_at is None:
@@ -159,6 +162,7 @@ class PodWorker:
         self._here.losses.over(self.uid)
         await self._disconnect()
         self._references.close()
+        self._protection.close()
         self._announcement.close()
 
     async def _attempt(self, step: lifecycle.Step) -> float | None:
@@ -211,6 +215,7 @@ class PodWorker:
     async def _clone(self, wanted: plan.PodPlan) -> None:
         assert self.pod is not None
         self._references.follow(self.pod)
+        self._protection.follow(self.pod)
         self._announcement.begin()
         self._stages.begin()
         try:
@@ -246,7 +251,10 @@ class PodWorker:
 
         if self.pod is not None:
             self._references.follow(self.pod)
-        self.guest = Guest(self._here, vm, self._references, lambda: self.pod, relay_and_learn, self._link_changed)
+            self._protection.follow(self.pod)
+        self.guest = Guest(
+            self._here, vm, self._references, self._protection, lambda: self.pod, relay_and_learn, self._link_changed
+        )
         self._serving = asyncio.create_task(self._serve_guest(self.guest), name=f"guest of {self.name}")
 
     async def _serve_guest(self, guest: Guest) -> None:

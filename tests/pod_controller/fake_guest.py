@@ -27,6 +27,7 @@ class FakeGuests:
         self.end_pods = True  # when they are deleted
         self.exit_phase = ""  # phase in which the containers end by themselves, soon after their start
         self.fed: dict[str, list[KubeObject]] = {}  # by moref: all Pods that were fed
+        self.firewalls: dict[str, list[KubeObject]] = {}  # by moref: those that were fed with them
         self.reported: dict[str, str] = {}  # by moref: the phase that the kubelet has told
         self._vsphere = vsphere
 
@@ -54,8 +55,9 @@ class FakeLink:
         self._begun: set[asyncio.Task[Any]] = set()
 
     def feed(self, objects: list[KubeObject]) -> None:
-        assert [objects[0]["kind"], objects[-1]["kind"]] == ["Node", "Pod"]
+        assert [objects[0]["kind"], objects[1]["kind"], objects[-1]["kind"]] == ["Node", "Firewall", "Pod"]
         self._pod = objects[-1]
+        self._guests.firewalls.setdefault(self._vm.moref, []).append(objects[1])
         self._guests.fed.setdefault(self._vm.moref, []).append(objects[-1])
         self._fed.set()
 

@@ -18,6 +18,7 @@ from provider.pod_controller import Inventory, PodController, Surroundings
 from provider.podvm import PodVM, PowerState
 from provider.relay_controller import RelayController
 from tests.builders import make_spec
+from tests.pod_controller.fake_firewalls import FakeFirewalls
 from tests.pod_controller.fake_guest import FakeGuests
 from tests.pod_controller.fake_parents import FakeParents, FakeStandby
 from tests.pod_controller.fake_pods import NODE, FakePods
@@ -40,6 +41,7 @@ class World:
         self.rights_doubted = 0
         self.offered = Resources(64000, 2**40, 1000)
         self.events = Events()
+        self.firewalls = FakeFirewalls()
         self.clock = LoopClock()
         self.controller: PodController
         self._promises: list[str] = []
@@ -68,6 +70,7 @@ class World:
             vsphere=cast("Any", self.vsphere),
             pods=self.pods,
             objects=cast("Any", NoObjects()),
+            firewalls=self.firewalls,
             events=cast("Any", self.events),
             relay=RelayController(self.pods, NODE, "192.0.2.10"),
             credentials=ClientCredentials("PEM", context, context),
