@@ -80,6 +80,7 @@ class Operator:
         """Starts a replica of the operator if it does not run. It is ready when its VirtualContainerHosts are."""
         certificate, key = kubelet_serving(self.paths, (*(host.address for host in HOSTS.values()), *SPARE))
         usual = {
+            # An admin's, who may list and watch networkpolicies, pods and namespaces, as the operator has to (README).
             "VCH_KUBECONFIG": str(self.paths.kubeconfig),
             "VCH_NAMESPACE": NAMESPACE,
             "VCH_KUBELET_CERTIFICATE": str(certificate),

@@ -11,20 +11,7 @@ import logging
 import os
 from typing import Any
 
-from . import (
-    __version__,
-    files,
-    firewall,
-    guestinfo,
-    health,
-    kubeletconfig,
-    parent,
-    plan,
-    preparation,
-    setup,
-    stillness,
-    thaw,
-)
+from . import __version__, files, firewall, guestinfo, health, kubeletconfig, parent, plan, preparation, stillness, thaw
 from .health import Warmth
 from .nic import NoInterface
 from .parent import Facts, Parent, ParentPhase
@@ -33,6 +20,7 @@ from .preparation import PreparationFailed, Record
 from .process import ProgramFailed
 from .sd_notify import notify
 from .settings import Platform
+from .setup import GUEST
 from .system import System
 from .thaw import Machine
 
@@ -114,7 +102,7 @@ class Parenthood:
             self._system.loopback()
             await vm.serve_kubelet(who.node, kubeletconfig.NODE_IP, record.effective.dns)
             vm.objects.declare()  # a parent has no pod: empty is the truth
-            if record.effective.service_routing == setup.GUEST:
+            if record.effective.service_routing == GUEST:
                 await vm.serve_proxy()
                 vm.proxy.routes.declare()  # nor Services
             vm.await_identity()

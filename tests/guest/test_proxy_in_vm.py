@@ -31,6 +31,9 @@ class Gateway:
     def command(self, argv: Sequence[str]) -> list[str]:
         return list(argv)
 
+    async def nft(self, text: str) -> str:
+        return ""
+
 
 @pytest.fixture
 async def vm(tmp_path: Path, hypervisor: Hypervisor) -> AsyncIterator[PodVM]:
