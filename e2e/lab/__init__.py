@@ -12,6 +12,7 @@ nothing leaks. In the order in which a start goes through them:
     process    programs that outlive the one that started them
     forward    the same ports inside and outside of the namespace
     cluster    a Kubernetes cluster: `local` (controlplane) or `kind`
+    cluster_dns  its DNS server, beside it
     simulator  the vCenter and its frozen parent VMs
     vch_operator  the operator, and what it needs of the cluster
     demo       the demonstration

@@ -1,4 +1,4 @@
-"""What is built from source, each through the cache: Kubernetes, govc, the simulator and the guest images.
+"""What is built from source, each through the cache: Kubernetes, CoreDNS, govc, the simulator, the guest images.
 
 The first build of Kubernetes takes about a quarter of an hour on two cores; everything after that seconds.
 """
@@ -41,15 +41,20 @@ def kubernetes(paths: Paths) -> Path:
     return cache.entry(paths.cache, cache.key(f"kubernetes-{KUBERNETES}", source, _LDFLAGS, go_version()), make)
 
 
+def coredns(paths: Paths) -> Path:
+    """The cluster's DNS server."""
+    return _program(paths, "dns", "coredns", "./cmd/coredns", "-s -w")
+
+
 def govc(paths: Paths) -> Path:
     """govmomi's command line."""
     flags = f"-s -w -X github.com/vmware/govmomi/cli/flags.BuildVersion={_GOVMOMI}"
-    return _tool(paths, "govc", "./govc", flags)
+    return _program(paths, "tools", "govc", "./govc", flags)
 
 
 def kind(paths: Paths) -> Path:
     """Kubernetes in Docker."""
-    return _tool(paths, "kind", "sigs.k8s.io/kind", "-s -w")
+    return _program(paths, "tools", "kind", "sigs.k8s.io/kind", "-s -w")
 
 
 def simulator(paths: Paths) -> Path:
@@ -94,8 +99,8 @@ def _image(paths: Paths, guest: str, kubernetes: Path, simulator: Path) -> Path:
     return Path(log.read_text().splitlines()[-1])
 
 
-def _tool(paths: Paths, name: str, package: str, flags: str) -> Path:
-    source = paths.checkout / "e2e" / "tools"
+def _program(paths: Paths, module: str, name: str, package: str, flags: str) -> Path:
+    source = paths.checkout / "e2e" / module
 
     def make(folder: Path) -> None:
         arguments = ["build", "-trimpath", "-ldflags", flags, "-o", str(folder / name), package]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from e2e.lab import build, cluster, leftovers, netns, packages, ports, progress, venv
 from e2e.lab.cluster import Cluster
+from e2e.lab.cluster_dns import ClusterDNS
 from e2e.lab.errors import LabError
 from e2e.lab.paths import Paths
 from e2e.lab.simulator import Simulator
@@ -41,6 +42,7 @@ def up(paths: Paths, *, guests: Sequence[str] = ("qemu",), vcenter: bool = True,
         images = build.images(paths, guests, kubernetes, programs) if programs else {}
         python = venv.ensure(paths) if operator else None
         cluster.decide(state)
+        coredns = build.coredns(paths) if operator and state.facts["cluster"] == "local" else None
         _network(paths, state)
         kube = cluster.provided(paths, state, kubernetes)
         kube.up()
@@ -55,10 +57,15 @@ def up(paths: Paths, *, guests: Sequence[str] = ("qemu",), vcenter: bool = True,
         running = Operator(paths, state, python)
         running.prepare()
         running.start(kube)
+        dns = ClusterDNS(paths, state, coredns) if coredns else None
+        if dns:
+            dns.start()  # beside the rest, which takes longer
         for guest in guests:
             running.apply_host(HOSTS[guest], simulator)
         for guest in guests:
             running.wait_ready(HOSTS[guest])
+        if dns:
+            dns.wait_ready()
         return Laboratory(paths, state, kube, simulator, running)
 
 

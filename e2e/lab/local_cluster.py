@@ -93,15 +93,15 @@ class LocalCluster:
 
     def _apiserver(self, authority: Authority) -> None:
         names = [f"DNS:kubernetes{rest}" for rest in ("", ".default", ".default.svc", ".default.svc.cluster.local")]
-        addresses = [f"IP:{address}" for address in ("127.0.0.1", netns.GATEWAY, _FIRST_SERVICE)]
+        addresses = [f"IP:{address}" for address in ("127.0.0.1", netns.POD_GATEWAY, _FIRST_SERVICE)]
         serving = authority.issue("apiserver", "kube-apiserver", addresses=[*addresses, "DNS:localhost", *names])
         kubelet_client = authority.issue(_KUBELET_CLIENT, _KUBELET_CLIENT)
         public, private = authority.signing_pair("service-accounts")
         self._start(
             "kube-apiserver",
             f"--etcd-servers={_ETCD}",
-            # The loopback address is for us, the bridge's for guests: both must be served.
-            *("--bind-address=0.0.0.0", f"--secure-port={self.port}", f"--advertise-address={netns.GATEWAY}"),
+            # The loopback address is for us, the bridge's for Pods, as the Service `kubernetes`: both are served.
+            *("--bind-address=0.0.0.0", f"--secure-port={self.port}", f"--advertise-address={netns.POD_GATEWAY}"),
             *(f"--tls-cert-file={serving[0]}", f"--tls-private-key-file={serving[1]}"),
             f"--client-ca-file={authority.certificate}",
             f"--kubelet-certificate-authority={authority.certificate}",

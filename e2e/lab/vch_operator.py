@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from e2e.lab import kubectl, netns, process, progress, simulator, venv
+from e2e.lab import cluster_dns, kubectl, netns, process, progress, simulator, venv
 from e2e.lab.cluster import Cluster, kubelet_serving
 from e2e.lab.paths import Paths
 from e2e.lab.process import Process
@@ -169,7 +169,12 @@ def virtual_container_host(host: Host, vcenter: Simulator) -> dict[str, Any]:
                 "resourcePool": simulator.POOL,
                 **({"hosts": list(host.hosts)} if host.hosts else {}),
             },
-            "network": {"ranges": [host.guests], "prefixLength": 24, "gateway": "10.77.0.1"},
+            "network": {
+                "ranges": [host.guests],
+                "prefixLength": 24,
+                "gateway": "10.77.0.1",
+                "clusterDNS": {"servers": [cluster_dns.ADDRESS], "domain": cluster_dns.DOMAIN},
+            },
             "podNetwork": pod_network(host.pods),
             "template": {"images": [host.image], "classes": [host.image]},
             "limits": {"cpu": "32", "memory": "64Gi", "pods": 60},

@@ -1,4 +1,4 @@
-"""The Go modules: the simulator's own checks and tests. The other two are upstream's programs with a main of ours."""
+"""The Go modules: the simulator's own checks and tests. The others are upstream's programs with a main of ours."""
 
 import subprocess
 from pathlib import Path
