@@ -74,6 +74,12 @@ class RunningLab:
         told = json.loads(self.govc("device.info", "-json", "-vm", vm, "ethernet-*"))["devices"]
         return [str(device["macAddress"]).lower() for device in told]
 
+    def management_address(self, vm: str) -> str:
+        """The address that a VM was given for itself, not for its Pod."""
+        (info,) = json.loads(self.govc("vm.info", "-e", "-json", vm))["virtualMachines"]
+        (address,) = (each["value"] for each in info["config"]["extraConfig"] if each["key"] == "vch.address")
+        return str(address)
+
     def kill_operator(self) -> None:
         """SIGKILL, as a crash or a lost machine."""
         self.operator.kill()

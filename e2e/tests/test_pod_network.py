@@ -3,7 +3,6 @@
 On QEMU guests, which are real VMs. The Pods that attack run as root with NET_ADMIN and NET_RAW.
 """
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -111,7 +110,7 @@ def test_nothing_forged_leaves_a_guest(two: Two) -> None:
 
 def test_root_in_a_pod_reaches_nothing_of_the_guests_own(two: Two, vms: VirtualMachines, lab: RunningLab) -> None:
     found = [vm["name"] for pod in (two.attacker, two.victim) for vm in vms.of(pod["metadata"]["uid"])]
-    managed = [management_address(lab, name) for name in found]
+    managed = [lab.management_address(name) for name in found]
     doors = [(address, port) for address in managed for port in (10350, 10250, 22)]
     doors += [(link, port) for link in ("169.254.1.1", "169.254.1.2") for port in (10250, 10350, 8001)]
     assert len(managed) == 2
@@ -120,12 +119,6 @@ def test_root_in_a_pod_reaches_nothing_of_the_guests_own(two: Two, vms: VirtualM
     two.attack("ip address add 169.254.1.6/24 dev eth0; ip route replace 10.77.0.0/24 dev eth0")
     assert two.reached([*doors, served]) == {served}
     two.attack("ip address del 169.254.1.6/24 dev eth0; ip route del 10.77.0.0/24 dev eth0")
-
-
-def management_address(lab: RunningLab, vm: str) -> str:
-    (info,) = json.loads(lab.govc("vm.info", "-e", "-json", vm))["virtualMachines"]
-    (address,) = (each["value"] for each in info["config"]["extraConfig"] if each["key"] == "vch.address")
-    return str(address)
 
 
 def card_of(wire: Capture, address: str) -> str:
