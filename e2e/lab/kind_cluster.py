@@ -4,7 +4,7 @@ Written with care and **not run** where this project was built: there no Docker 
 The node container gets a veth to the bridge, so that its API server reaches the virtual nodes; the API server's port
 is offered inside the namespace by `forward`, so that the same kubeconfig works on both sides. What the local cluster
 does besides and this one does not: verify the kubelet API's serving certificate (kubeadm's API server is not told
-to).
+to); be reached by Pods of virtual nodes, neither its API server nor its DNS.
 """
 
 import json

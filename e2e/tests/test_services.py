@@ -129,12 +129,13 @@ def test_no_node_port_is_open(seat: Seat, first: KubeObject, lab: RunningLab, vm
 
 def test_services_and_their_names_work_in_qemu_guests(kube: Kube, qemu_node: str) -> None:
     kube.apply(make_service("web"), make_server("web", qemu_node), make_pod("client", qemu_node))
-    for name in ("web", "client"):
-        kube.until("pod", name, ready, timeout=QEMU_START)
+    for each in ("web", "client"):
+        kube.until("pod", each, ready, timeout=QEMU_START)
     seat = Seat(kube, "client")
-    assert seat.until_served(f"web.{kube.namespace}.svc.cluster.local", seconds=60) == "web"
+    name = f"web.{kube.namespace}.svc.cluster.local"  # `web` alone is the Pod's own name in it
+    assert seat.until_served(name, seconds=60) == "web"
     assert seat.fetch(kube.objects("services")[0]["spec"]["clusterIP"]) == "web"
-    assert Seat(kube, "web").until_served("web", seconds=60) == "web"
+    assert Seat(kube, "web").until_served(name, seconds=60) == "web"
     with ordinary_server("ordinary") as server:
         kube.apply(make_service("outside", app=None), make_endpoints("outside", [POD_GATEWAY], server.port))
         assert seat.until_served("outside", seconds=60) == "ordinary"
