@@ -55,7 +55,7 @@ tdnf install -y containerd runc cni python3 openssl open-vm-tools curl tar util-
     ca-certificates
 command -v ctr >/dev/null || die "containerd did not bring ctr, which pulls preloaded images"
 command -v nft >/dev/null || die "nftables did not bring nft, without which no pod has a network"
-[[ -x /opt/cni/bin/host-device || -x /usr/lib/cni/host-device ]] || die "cni did not bring the plugins host-device and static"
+[[ -x /opt/cni/bin/host-device || -x /usr/lib/cni/host-device ]] || die "cni did not bring the plugins host-device, static and tuning"
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || die "python3 3.11 or newer is required"
 command -v vmware-rpctool >/dev/null || die "open-vm-tools did not bring vmware-rpctool"
 

@@ -1,10 +1,12 @@
 """A clone's CNI configuration: the Pod's end of the veth moves into the Pod's namespace and gets its address. Pure.
 
-By the plugins `host-device` and `static` of containernetworking-plugins. A parent has loopback alone
-(`containerd/10-vch.conflist`); containerd watches the folder and takes the new file in.
+By the plugins `host-device` and `static` of containernetworking-plugins, and `tuning` where the Pod's namespace is to
+have settings of its parent's setup. A parent has loopback alone (`containerd/10-vch.conflist`); containerd watches the
+folder and takes the new file in.
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from .pod_network import PodNetwork
@@ -16,8 +18,8 @@ ROUTER6 = "fe80::1"
 """The gateway namespace's address towards the Pod: IPv6 has no proxy for a whole network."""
 
 
-def conflist(network: PodNetwork) -> str:
-    """The file's content."""
+def conflist(network: PodNetwork, sysctls: Mapping[str, str] | None = None) -> str:
+    """The file's content. `sysctls`: of the Pod's network namespace, names with dots; the Pod's own come after them."""
     addresses: list[dict[str, str]] = []
     routes: list[dict[str, str]] = []
     for address in network.addresses:
@@ -37,4 +39,5 @@ def conflist(network: PodNetwork) -> str:
         "device": DEVICE,
         "ipam": {"type": "static", "addresses": addresses, "routes": routes},
     }
-    return json.dumps({"cniVersion": "0.4.0", "name": "vch", "plugins": [plugin]}, indent=1) + "\n"
+    plugins = [plugin, *([{"type": "tuning", "sysctl": dict(sysctls)}] if sysctls else [])]
+    return json.dumps({"cniVersion": "0.4.0", "name": "vch", "plugins": plugins}, indent=1) + "\n"

@@ -11,7 +11,8 @@ when the card is connected. What may pass is `firewall`'s text, the interfaces a
 
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from . import announcement, cni, files, firewall, nic
 from .gateway_links import POD, UPLINK, Links
@@ -38,12 +39,15 @@ class Gateway:
         self._links = Links(self._namespace)
         self._wire: Netlink | None = None
         self._network: PodNetwork | None = None
+        self._sysctls: Mapping[str, str] = {}
 
-    async def build(self) -> None:
+    async def build(self, sysctls: Mapping[str, str]) -> None:
         """All but the addresses. Idempotent; what passes already goes on passing.
 
+        `sysctls`: of the setup. Those of a network namespace will be set in the Pod's too, which is a new one.
         Raises OneCard, OSError, ProgramFailed.
         """
+        self._sysctls = sysctls
         if self._namespace.make():
             log.info("%s is made", self._namespace.path)
         self._links.settle()
@@ -66,7 +70,7 @@ class Gateway:
         await self.nft(firewall.members(network))
         self._network = network
         self._conflist.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
-        files.write(self._conflist, cni.conflist(network), 0o644)
+        files.write(self._conflist, cni.conflist(network, self._pods_sysctls()), 0o644)
         self._announce(uplink)
         log.info("the Pod has %s", ", ".join(map(str, network.addresses)))
 
@@ -108,6 +112,16 @@ class Gateway:
                 if uplink is not None and uplink.carrier and not connected:
                     self._announce(uplink)
                 connected = uplink is not None and uplink.carrier
+
+    def _pods_sysctls(self) -> dict[str, str]:
+        """Those that every network namespace has for itself; the others are the kernel's own."""
+        named = {name.replace("/", "."): value for name, value in self._sysctls.items()}
+
+        def there() -> dict[str, str]:
+            places = {name: Path("/proc/sys") / name.replace(".", "/") for name in named if name.startswith("net.")}
+            return {name: named[name] for name, place in places.items() if place.exists()}
+
+        return self._namespace.call(there)
 
     def _announce(self, uplink: Link) -> None:
         if self._network is not None:

@@ -97,7 +97,7 @@ class Parenthood:
             await self._report(told, ParentPhase.PREPARING, message)
 
         record = await preparation.prepare(self._system, vm.settings.lib, record, steps, say)
-        await self._build_gateway()
+        await self._build_gateway(record.effective.sysctls)
         if not vm.node:
             self._system.loopback()
             await vm.serve_kubelet(who.node, kubeletconfig.NODE_IP, record.effective.dns)
@@ -113,12 +113,12 @@ class Parenthood:
         notify("STATUS=parent: warm")
         log.info("warm")
 
-    async def _build_gateway(self) -> None:
+    async def _build_gateway(self, sysctls: dict[str, str]) -> None:
         """All of the Pod's network that needs no address. Raises PreparationFailed."""
         try:
             if self._vm.settings.platform is Platform.VM:
                 await self._system.have_modules(firewall.MODULES)
-            await self._vm.gateway.build()
+            await self._vm.gateway.build(sysctls)
             await self._open_firewall()
         except (OSError, NoInterface, ProgramFailed) as error:
             raise PreparationFailed(f"the Pod's network: {error}") from error

@@ -110,7 +110,7 @@ async def _start(vm: PodVM, system: System, who: Identity) -> None:
     """A clone that boots: the kubelet has yet to start, or (the agent alone restarted) asks again."""
     prepared = await _prepared_again(vm, system)
     system.loopback()
-    await vm.gateway.build()
+    await vm.gateway.build(prepared.sysctls)
     if await vm.restore():
         log.info("objects of the time before the restart are served")
     await vm.serve_kubelet(who.node, str(who.address.ip), prepared.dns)

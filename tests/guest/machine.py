@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -46,7 +46,7 @@ class PodsGateway:
         self.loaded.append(text)
         return ""
 
-    async def build(self) -> None:
+    async def build(self, sysctls: Mapping[str, str]) -> None:
         self.built += 1
         self._fail("build")
 

@@ -145,7 +145,7 @@ async def test_building_and_configuring_again_changes_nothing(lab: Wires) -> Non
     before = shown()
     assert "tcp dport 81 drop" in before[4]
     other = type(lab.gateway)(lab.settings)  # an agent that was started again
-    await other.build()
+    await other.build({})
     await other.configure(lab.network(denied=["10.9.0.0/24"]), POD_MAC)
     assert shown() == before
     with served(lab.lan, GATEWAY):
@@ -167,7 +167,7 @@ async def test_a_fed_firewall_holds_is_changed_and_outlives_the_agent(lab: Wires
         assert reaches(lab.lan, POD, within=0.7) is None
 
         other = type(lab.gateway)(lab.settings)  # an agent that was started again
-        await other.build()
+        await other.build({})
         await other.configure(lab.network(), POD_MAC)
         assert reaches(lab.lan, POD, within=0.7) is None, "not for a moment is it open"
         restored = PodObjects(Store(), other.nft)
@@ -180,7 +180,7 @@ async def test_a_fed_firewall_holds_is_changed_and_outlives_the_agent(lab: Wires
 
 
 async def test_nothing_passes_before_the_pod_has_its_address(lab: Wires) -> None:
-    await lab.gateway.build()
+    await lab.gateway.build({})
     assert "@own4 drop" in run("nft list chain inet vch spoofed", lab.inside)
     assert "elements" not in run("nft list set inet vch own4", lab.inside)
     (route,) = json.loads(run("ip -json route", lab.inside))
@@ -188,7 +188,7 @@ async def test_nothing_passes_before_the_pod_has_its_address(lab: Wires) -> None
 
 
 async def test_programs_inside_reach_what_listens_inside(lab: Wires) -> None:
-    await lab.gateway.build()
+    await lab.gateway.build({})
     with lab.gateway.listen("127.0.0.1", 0) as server:
         port = server.getsockname()[1]
         assert reaches(lab.inside, "127.0.0.1", port) == "127.0.0.1"
@@ -199,7 +199,7 @@ async def test_programs_inside_reach_what_listens_inside(lab: Wires) -> None:
 
 
 async def test_a_mistake_in_the_rules_is_named_and_changes_nothing(lab: Wires) -> None:
-    await lab.gateway.build()
+    await lab.gateway.build({})
     before = run("nft list ruleset", lab.inside)
     with pytest.raises(ProgramFailed, match="syntax error"):
         await lab.gateway.nft("flush chain inet vch forward\nnonsense")
@@ -247,16 +247,28 @@ async def test_a_pod_may_have_an_ipv6_address_too(lab: Wires, isolation: str) ->
         assert reaches(lab.pod, GATEWAY) == POD
 
 
+async def test_the_pod_has_the_network_settings_of_its_parent_that_a_namespace_has(lab: Wires) -> None:
+    await lab.ready(
+        {"net.core.somaxconn": "1777", "net/ipv4/tcp_syncookies": "2", "net.core.bpf_jit_limit": "1", "kernel.x": "1"}
+    )
+    for name, value in (("core/somaxconn", "1777"), ("ipv4/tcp_syncookies", "2")):
+        assert run(f"cat /proc/sys/net/{name}", lab.pod).strip() == value
+        assert run(f"cat /proc/sys/net/{name}", lab.inside).strip() != value
+    lab.remove_pod(tidily=True)
+    lab.add_pod()
+    assert run("cat /proc/sys/net/core/somaxconn", lab.pod).strip() == "1777"
+
+
 async def test_a_guest_with_one_card_is_told_what_it_lacks(lab: Wires, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vch_agent.nic._APPEARS_WITHIN", 0.05)
     run("ip link delete eth1")
     with pytest.raises(OneCard, match=r"eth1 did not appear .* needs two network cards"):
-        await lab.gateway.build()
+        await lab.gateway.build({})
 
 
 async def test_a_card_that_comes_back_to_the_root_namespace_is_taken_again(lab: Wires) -> None:
     """As a vmxnet3 card does when its driver is bound again."""
-    await lab.gateway.build()
+    await lab.gateway.build({})
     run("ip link delete uplink", lab.inside)
     run(f"ip link add eth1 type veth peer name port1 netns {lab.lan.path}")
     run("ip link set port1 master br0 up", lab.lan)

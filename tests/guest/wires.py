@@ -61,9 +61,9 @@ class Wires:
     def network(self, **changes: Any) -> PodNetwork:
         return PodNetwork.parse(build.pod_network(**{"denied": [], **changes}))
 
-    async def ready(self, **changes: Any) -> None:
+    async def ready(self, sysctls: Any = None, **changes: Any) -> None:
         """A clone with a Pod in it."""
-        await self.gateway.build()
+        await self.gateway.build(sysctls or {})
         await self.gateway.configure(self.network(**changes), POD_MAC)
         self.add_pod()
 
@@ -89,10 +89,16 @@ class Wires:
                 unmount(each)
 
     def _cni(self, command: str) -> None:
-        assert self.pod is not None
+        """The plugins one after the other; each is told what came out of those before it."""
         conflist = json.loads((self.settings.etc / cni.FILE).read_text())
-        (plugin,) = conflist["plugins"]
-        told = {**plugin, "name": conflist["name"], "cniVersion": conflist["cniVersion"]}
+        result: dict[str, Any] = {}
+        for plugin in conflist["plugins"] if command == "ADD" else reversed(conflist["plugins"]):
+            told = {**plugin, **result, "name": conflist["name"], "cniVersion": conflist["cniVersion"]}
+            said = self._plugin(command, plugin["type"], told)
+            result = {"prevResult": json.loads(said)} if said.strip() else result
+
+    def _plugin(self, command: str, name: str, told: dict[str, Any]) -> str:
+        assert self.pod is not None
         environment = {
             "CNI_COMMAND": command,
             "CNI_CONTAINERID": self._sandbox,
@@ -101,10 +107,11 @@ class Wires:
             "CNI_PATH": str(_PLUGINS),
         }
         done = subprocess.run(
-            [_PLUGINS / plugin["type"]], input=json.dumps(told), env=os.environ | environment, text=True,
+            [_PLUGINS / name], input=json.dumps(told), env=os.environ | environment, text=True,
             capture_output=True, timeout=30, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     def _name(self, where: Namespace) -> str:
         return str(where.path)
