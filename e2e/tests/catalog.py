@@ -52,7 +52,8 @@ def change(kube: Kube, vch: str, **spec: KubeObject | str | None) -> None:
 
 
 def parents(kube: Kube, vch: str) -> list[KubeObject]:
-    return kube.objects("parentvm", f"--selector=vch.dev/vch={vch}")
+    """A VCH's ParentVM objects; one that was created this moment has no status yet, and is left out."""
+    return [found for found in kube.objects("parentvm", f"--selector=vch.dev/vch={vch}") if found.get("status")]
 
 
 def parent(kube: Kube, vch: str, image: str, vm_class: str, namespace: str = "") -> KubeObject:

@@ -8,6 +8,7 @@ from typing import Any
 
 from e2e.lab import simulator
 from e2e.lab.vch_operator import HOSTS, NAMESPACE, made
+from e2e.tests import catalog
 from e2e.tests.builders import make_secret
 from e2e.tests.kube import Kube, KubeObject
 from e2e.tests.running_lab import RunningLab
@@ -86,8 +87,8 @@ class OwnVCH:
         return dict(vch.get("status") or {})
 
     def parents(self) -> list[KubeObject]:
-        """Its ParentVM objects."""
-        return self.kube.objects("parentvms", f"--selector=vch.dev/vch={self.name}")
+        """Its ParentVM objects; one that was created this moment has no status yet, and is left out."""
+        return catalog.parents(self.kube, self.name)
 
     def delete(self, *, timeout: float = 120) -> None:
         """Returns when it is gone."""

@@ -59,7 +59,7 @@ class RunningLab:
         while True:
             listed = kubectl.run(self.laboratory.paths, "get", "parentvms", selector, "--output=json")
             for parent in json.loads(listed)["items"]:
-                conditions = {each["type"]: each["status"] for each in parent["status"]["conditions"]}
+                conditions = {each["type"]: each["status"] for each in parent.get("status", {}).get("conditions", ())}
                 if conditions.get("Ready") == "True" and not parent["spec"].get("namespace"):
                     return f"{FOLDER}/{self.node(guest)}/{parent['status']['vmName']}"
             if time.monotonic() > deadline:

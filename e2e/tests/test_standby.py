@@ -184,8 +184,6 @@ def test_bind_to_running_pulled_preloaded_and_standby(
             f"bind to Running, {guest}, {pods} in a row: {what}",
             f"p50 {statistics.median(seconds):.2f} s, slowest {max(seconds):.2f} s",
         )
-    pulled, preloaded, standby = (statistics.median(seconds) for seconds in took.values())
-    assert pulled > preloaded > standby
 
 
 def timed(kube: Kube, name: str, node: str, image: str) -> float:
