@@ -84,7 +84,9 @@ def minute_of(quiet: KubeObject, meanwhile: Callable[[], None]) -> Client:
     return client
 
 
-@pytest.mark.parametrize(("what", "script"), [("fork bomb", FORK_BOMB), ("full disk", FULL_DISK)])
+@pytest.mark.parametrize(
+    ("what", "script"), [("fork bomb", FORK_BOMB), ("full disk", FULL_DISK)], ids=["fork-bomb", "full-disk"]
+)
 def test_a_pod_that_eats_all_it_can_get_does_not_harm_its_neighbour(
     module_kube: Kube, qemu_node: str, quiet: KubeObject, figures: Figures, what: str, script: str
 ) -> None:
