@@ -43,7 +43,10 @@ class Receiver(Protocol[T]):
 
 
 class Reflector(Generic[T]):
-    """One kind, or those of it that a field selector leaves."""
+    """One kind, or those of it that selectors leave (`selected`: query parameters of the list and the watch).
+
+    `optional`: a server that does not know the kind has none of it; else it is asked again as after any failure.
+    """
 
     def __init__(
         self,
@@ -51,13 +54,16 @@ class Reflector(Generic[T]):
         url_path: str,
         keep: Callable[[KubeObject], T],
         receiver: Receiver[T],
-        field_selector: str = "",
+        selected: Mapping[str, str] | None = None,
+        *,
+        optional: bool = False,
     ) -> None:
         self._client = client
         self._path = url_path
         self._keep = keep
         self._receiver = receiver
-        self._selected = {"fieldSelector": field_selector} if field_selector else {}
+        self._selected = dict(selected or {})
+        self._optional = optional
 
     async def run(self) -> None:
         """Until cancelled. Whatever fails is tried again for ever, what is known stays known meanwhile."""
@@ -69,6 +75,10 @@ class Reflector(Generic[T]):
                 while True:
                     version = await self._watch(version)
             except errors.KubeError as error:
+                if self._optional and isinstance(error, errors.KubeNotFound):
+                    self._receiver.listed([])
+                    await asyncio.sleep(_LAST_DELAY)
+                    continue
                 level = log.debug if delay < 1 else log.warning
                 level("objects cannot be watched", path=self._path, error=str(error))
                 await asyncio.sleep(delay * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load

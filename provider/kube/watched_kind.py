@@ -46,7 +46,8 @@ class WatchedKind(Generic[T]):
     def keep_watched(self, needed: bool) -> None:
         """Begin or end. What is not watched gets old, so it is forgotten."""
         if needed and self._task is None:
-            reflector = Reflector(self.client, self.url_path, self.keep, self, self.field_selector)
+            selected = {"fieldSelector": self.field_selector} if self.field_selector else {}
+            reflector = Reflector(self.client, self.url_path, self.keep, self, selected)
             self._task = asyncio.create_task(reflector.run(), name=f"watch {self.url_path}")
         elif not needed and self._task is not None:
             self._task.cancel()
