@@ -38,9 +38,9 @@ def _run(options: argparse.Namespace, rest: list[str], place: Paths) -> int:
         case "status":
             status.show(place)
         case "down":
-            laboratory.down(place)
+            _down(place)
         case "clean":
-            laboratory.down(place)
+            _down(place)
             _clean(place.checkout)
     return 0
 
@@ -53,6 +53,12 @@ def _up(options: argparse.Namespace, place: Paths) -> None:
         operator=not (options.only_cluster or options.no_operator),
     )
     status.show(place)
+
+
+def _down(place: Paths) -> None:
+    """Those of tests that were interrupted, too."""
+    for each in reversed(place.all()):
+        laboratory.down(each)
 
 
 def _clean(checkout: Path) -> None:

@@ -12,6 +12,10 @@ from pathlib import Path
 
 from e2e.lab import packages, progress, venv
 from e2e.lab.paths import Paths
+from e2e.lab.state import State
+
+_WORKERS = 2
+"""Each has a laboratory, which takes 4 GiB and a processor while it starts; most of what they do afterwards is wait."""
 
 
 def lint(paths: Paths) -> int:
@@ -31,8 +35,17 @@ def test(paths: Paths, arguments: Sequence[str]) -> int:
         return failed
     python = venv.ensure(paths)
     named = any(not argument.startswith("-") and Path(argument.partition("::")[0]).exists() for argument in arguments)
-    argv = [str(python), "-m", "pytest", *([] if named else ["tests", "e2e/tests"]), *arguments]
+    usual = [] if named else ["tests", "e2e/tests", *_side_by_side(paths, arguments)]
+    argv = [str(python), "-m", "pytest", *usual, *arguments]
     return subprocess.run(argv, cwd=paths.checkout, env=_environment(paths), check=False).returncode
+
+
+def _side_by_side(paths: Paths, arguments: Sequence[str]) -> list[str]:
+    """Nothing where a laboratory is up, since that one is to be used; what the caller says of `-n` comes later."""
+    state = State.load(paths)
+    if any(state.running(name) for name in state.processes) or "-k" in arguments:
+        return []
+    return ["--numprocesses", str(_WORKERS), "--dist", "loadfile"]
 
 
 def _linters(checkout: Path, bin_folder: Path) -> list[tuple[str, list[str]]]:

@@ -6,7 +6,7 @@ short path of its own, since the path of a unix socket may have 108 characters a
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 STATE_ROOT = Path("/var/lib/vch-lab")
@@ -33,6 +33,14 @@ class Paths:
     @property
     def state(self) -> Path:
         return STATE_ROOT / self.lab_id
+
+    def beside(self, name: str) -> "Paths":
+        """A further laboratory of the same checkout."""
+        return replace(self, run=self.run.with_name(f"{self.run.name}-{name}"))
+
+    def all(self) -> "list[Paths]":
+        """This laboratory, and those beside it that have left a trace."""
+        return [self, *(replace(self, run=run) for run in sorted(self.run.parent.glob(f"{self.run.name}-*")))]
 
     @property
     def logs(self) -> Path:

@@ -2,11 +2,14 @@
 
 A laboratory that is up (`make up`) is used and left up; else one is brought up here and taken down at the end. The test
 process itself enters the laboratory's network namespace, so that tests can speak to the virtual nodes' addresses.
+Workers that run side by side have a laboratory each.
 """
 
 import contextlib
 import itertools
+import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -31,6 +34,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_FIGURES] = Figures()
+    if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+        os.environ["VCH_RUN"] = str(paths.here().beside(worker).run)
     config.addinivalue_line("markers", "both_guests: the test runs on native and on QEMU guests")
 
 
@@ -115,6 +120,17 @@ def vcenter(_vcenter: VCenterControl) -> Iterator[VCenterControl]:
 def figures(pytestconfig: pytest.Config) -> Figures:
     """What is noted here is printed at the end of the run."""
     return pytestconfig.stash[_FIGURES]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["figures"] = session.config.stash[_FIGURES].lines
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Of pytest-xdist: a worker has ended, and what it noted is printed with what the others did."""
+    node.config.stash[_FIGURES].lines += getattr(node, "workeroutput", {}).get("figures", ())
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

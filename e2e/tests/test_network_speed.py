@@ -21,6 +21,8 @@ from e2e.tests.own_vch import OwnVCH
 from e2e.tests.running_lab import RunningLab
 from e2e.tests.serving import Seat, make_endpoints, make_service
 
+pytestmark = pytest.mark.quiet
+
 START = 120
 MIB = 256
 PINGS = 200

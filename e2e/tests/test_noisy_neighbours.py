@@ -16,6 +16,8 @@ from e2e.tests.figures import Figures
 from e2e.tests.kube import Kube, KubeObject, container_status, in_phase, ready
 from e2e.tests.serving import PORT, make_server
 
+pytestmark = pytest.mark.quiet
+
 START = 300
 MINUTE = 60.0
 _EVERY = 0.25

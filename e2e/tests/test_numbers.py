@@ -17,6 +17,8 @@ from e2e.tests.running_lab import RunningLab
 from e2e.tests.timing import bind_to_running
 from e2e.tests.virtual_machines import VM, VirtualMachines
 
+pytestmark = pytest.mark.quiet
+
 COLD = "cold-boot"
 WRITES = ("create", "update", "patch", "delete")
 

@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from e2e.lab.netns import POD_GATEWAY
 from e2e.tests.builders import make_pod
 from e2e.tests.figures import Figures
@@ -10,6 +12,8 @@ from e2e.tests.kube import Kube, KubeObject, ready
 from e2e.tests.running_lab import RunningLab
 from e2e.tests.serving import Seat, make_endpoints, make_service, ordinary_server
 from e2e.tests.virtual_machines import VirtualMachines
+
+pytestmark = pytest.mark.quiet
 
 START = 120
 ENDPOINTS = 100
