@@ -101,30 +101,32 @@ class AddressBook:
 
 @dataclass(frozen=True, slots=True)
 class VMAddresses:
-    """The two addresses of one pod VM."""
+    """The addresses of one pod VM."""
 
     management: str  # of the VM itself: where its agent is reached
-    pod: str  # of the Pod in it
+    pods: tuple[str, ...]  # of the Pod in it: one of each family at most, the primary first
 
 
 class PodVMAddresses:
-    """Both addresses of every pod VM."""
+    """All addresses of every pod VM."""
 
-    def __init__(self, management: AddressPool, pods: AddressPool, used: Callable[[], Collection[str]]) -> None:
+    def __init__(
+        self, management: AddressPool, pods: Sequence[AddressPool], used: Callable[[], Collection[str]]
+    ) -> None:
+        """`pods`: a pool of each family at most, the primary first."""
         self._management = AddressBook(management, used)
-        self._pods = AddressBook(pods, used)
+        self._pods = tuple(AddressBook(pool, used) for pool in pods)
 
     def __len__(self) -> int:
-        """How many pod VMs can have both."""
-        return min(len(self._management), len(self._pods))
+        """How many pod VMs can have all of theirs."""
+        return min(len(self._management), *(len(book) for book in self._pods))
 
     def reserve(self, holder: str) -> VMAddresses:
         """The holder's addresses, the same until they are released. Raises AddressesExhausted; none is kept then."""
-        management = self._management.reserve(holder)
         try:
-            return VMAddresses(management, self._pods.reserve(holder))
+            return VMAddresses(self._management.reserve(holder), tuple(book.reserve(holder) for book in self._pods))
         except errors.AddressesExhausted:
-            self._management.release(holder)  # or half of the VMs could keep the other half from both for ever
+            self.release(holder)  # or half of the VMs could keep the other half from all of theirs for ever
             raise
 
     def lend(self, holder: str) -> str:
@@ -133,8 +135,8 @@ class PodVMAddresses:
 
     def release(self, holder: str) -> None:
         """Idempotent."""
-        self._management.release(holder)
-        self._pods.release(holder)
+        for book in (self._management, *self._pods):
+            book.release(holder)
 
 
 def parse_ranges(texts: Iterable[str], reserved: Sequence[str] = (), field: str = "spec.network.ranges") -> AddressPool:

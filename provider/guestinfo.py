@@ -64,9 +64,8 @@ class GuestNetwork:
 class PodNetwork:
     """The network of the Pod in one clone: `podNetwork` of its identity. What the words mean is `api.pod_network`'s."""
 
-    address: str
-    prefix_length: int
-    gateway: str | None
+    addresses: tuple[str, ...]  # one of each family at most, the primary first, with their prefix lengths: 10.1.0.5/24
+    gateways: tuple[str, ...]
     isolation: str
     denied: tuple[str, ...]  # networks, addresses and first-last ranges that the Pod must not reach
     service_routing: str
@@ -96,7 +95,7 @@ def encode_clone(facts: CloneFacts) -> dict[str, str]:
         NODE: who.node,
         **_pod_keys(who),
         ADDRESS: facts.network.address,
-        POD_ADDRESS: facts.pod_network.address,
+        POD_ADDRESS: ",".join(address.partition("/")[0] for address in facts.pod_network.addresses),
         CLONE_ID: facts.clone_id,
         PIN: "",
         PARENT_ID: origin.parent_id,
@@ -158,7 +157,7 @@ def decode_pod_vm(
         power_state=power_state,
         address=extra_config.get(ADDRESS, ""),
         # A VM of before there were two has one address, its own and its Pod's.
-        pod_address=extra_config.get(POD_ADDRESS) or extra_config.get(ADDRESS, ""),
+        pod_addresses=_addresses(extra_config.get(POD_ADDRESS) or extra_config.get(ADDRESS, "")),
         clone_id=clone_id,
         pin=extra_config.get(PIN) or None,
         report=decode_report(extra_config.get(REPORT, ""), clone_id),
@@ -204,6 +203,10 @@ def _pod_keys(who: PodIdentity) -> dict[str, str]:
     return {POD_NAMESPACE: who.namespace, POD_NAME: who.name, POD_UID: who.uid, STANDBY: "" if who.uid else "1"}
 
 
+def _addresses(text: str) -> tuple[str, ...]:
+    return tuple(text.split(",")) if text else ()
+
+
 def _identity(facts: CloneFacts) -> str:
     who, network = facts.identity, facts.network
     told = {
@@ -223,10 +226,9 @@ def _identity(facts: CloneFacts) -> str:
 
 
 def _pod_network(network: PodNetwork) -> dict[str, Any]:
-    """Lists where a second family may come to stand."""
     return {
-        "addresses": [f"{network.address}/{network.prefix_length}"],
-        "gateways": [network.gateway] if network.gateway else [],
+        "addresses": list(network.addresses),
+        "gateways": list(network.gateways),
         "isolation": network.isolation,
         "denied": list(network.denied),
         "serviceRouting": network.service_routing,

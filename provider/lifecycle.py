@@ -331,7 +331,7 @@ def _with_vm(facts: Facts, pod: PodFacts, vm: PodVM) -> Step:
 
 def _unpinned(facts: Facts, vm: PodVM) -> Step:
     if facts.address_taken:
-        return Replace(vm, f"its address {vm.address} or its Pod's, {vm.pod_address}, is another VM's too")
+        return Replace(vm, f"its address {vm.address} or its Pod's, {', '.join(vm.pod_addresses)}, is another VM's too")
     if vm.report is None:
         overdue = facts.vm_since + facts.report_timeout
         if facts.now < overdue:

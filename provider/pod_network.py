@@ -5,6 +5,7 @@ From the VCH's spec, and from what vSphere says of the port group. What keeps to
 """
 
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from provider import addresses, errors, guestinfo
@@ -19,7 +20,7 @@ class Pools:
     """Whose addresses are whose: they never meet, also where both are on one network."""
 
     management: AddressPool
-    pods: AddressPool
+    pods: tuple[AddressPool, ...]  # of one family each, the primary first
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ def pools(spec: VirtualContainerHostSpec) -> Pools:
                 "spec.network.ranges",
                 "a pod VM without spec.podNetwork has two addresses of these: give at least two",
             )
-        return Pools(first, second)
+        return Pools(first, (second,))
     field = "spec.podNetwork.ranges"
     own = _pool(field, pods.ranges, [pods.gateway, network.gateway, spec.node.address])
     for theirs in _subnets(own, pods.prefix_length):
@@ -52,27 +53,30 @@ def pools(spec: VirtualContainerHostSpec) -> Pools:
                 raise errors.InvalidSpec(
                     field, f"{theirs} is the management network {ours}: take another, or leave spec.podNetwork out"
                 )
-    return Pools(management, own)
+    return Pools(management, (own,))
 
 
-def of_guest(spec: VirtualContainerHostSpec, address: str) -> guestinfo.PodNetwork:
-    """What the guest whose Pod has that address is told."""
+def of_guest(spec: VirtualContainerHostSpec, own: Sequence[str]) -> guestinfo.PodNetwork:
+    """What the guest whose Pod has these addresses, one of each family at most, is told."""
     network, pods = spec.network, spec.pod_network
     if pods is None:
         return guestinfo.PodNetwork(
-            address,
-            network.prefix_length,
-            network.gateway,
+            tuple(f"{address}/{network.prefix_length}" for address in own),
+            _given(network.gateway),
             Isolation.NONE.value,
             (*pools(spec).management.texts(), spec.node.address),
             service_routing(spec).value,
         )
-    own = pools(spec)
-    denied = [*(str(subnet) for subnet in _subnets(own.management, network.prefix_length)), spec.node.address]
+    both = pools(spec)
+    denied = [*(str(subnet) for subnet in _subnets(both.management, network.prefix_length)), spec.node.address]
     if pods.peer_traffic is PeerTraffic.DENY:
-        denied += own.pods.texts()
+        denied += [text for pool in both.pods for text in pool.texts()]
     return guestinfo.PodNetwork(
-        address, pods.prefix_length, pods.gateway, pods.isolation.value, tuple(denied), service_routing(spec).value
+        tuple(f"{address}/{pods.prefix_length}" for address in own),
+        _given(pods.gateway),
+        pods.isolation.value,
+        tuple(denied),
+        service_routing(spec).value,
     )
 
 
@@ -112,6 +116,10 @@ def _pool(field: str, ranges: list[str], reserved: list[str | None]) -> AddressP
         return addresses.parse_ranges(ranges, [address for address in reserved if address], field)
     except ValueError as error:
         raise errors.InvalidSpec(field, str(error)) from error
+
+
+def _given(*gateways: str | None) -> tuple[str, ...]:
+    return tuple(gateway for gateway in gateways if gateway)
 
 
 def _subnets(pool: AddressPool, prefix_length: int) -> list[ipaddress.IPv4Network]:

@@ -98,7 +98,7 @@ class PodVM:
     power_state: PowerState
     address: str  # the VM's own, allocated by us: `vch.address`
     clone_id: str
-    pod_address: str = ""  # the Pod's in it, allocated by us: `vch.podAddress`
+    pod_addresses: tuple[str, ...] = ()  # the Pod's in it, allocated by us, the primary first: `vch.podAddress`
     pin: str | None = None  # `vch.pin`: out of the guest's reach
     report: GuestReport | None = None
     host: str = ""  # moref of the host that it is on

@@ -102,7 +102,7 @@ def check_subject(request: RelayRequest, pod: KubeObject) -> None:
 
 
 def check_status_patch(
-    patch: KubeObject, content_type: str, pod: KubeObject, *, pod_ip: str, host_ip: str
+    patch: KubeObject, content_type: str, pod: KubeObject, *, pod_ips: Sequence[str], host_ip: str
 ) -> KubeObject:
     """The kubelet's status patch, built anew; the UID is added so that it cannot hit a later Pod of the same name.
 
@@ -125,12 +125,13 @@ def check_status_patch(
         status["conditions"] = _own_conditions(status["conditions"])
     if _ORDERS[0] in said and "conditions" in status:
         status[_ORDERS[0]] = said[_ORDERS[0]]
-    return {"metadata": {"uid": pod["metadata"]["uid"]}, "status": status | addresses(pod_ip, host_ip)}
+    return {"metadata": {"uid": pod["metadata"]["uid"]}, "status": status | addresses(pod_ips, host_ip)}
 
 
-def addresses(pod_ip: str, host_ip: str) -> KubeObject:
-    """The address fields of a Pod's status."""
-    return {"podIP": pod_ip, "podIPs": [{"ip": pod_ip}], "hostIP": host_ip, "hostIPs": [{"ip": host_ip}]}
+def addresses(pod_ips: Sequence[str], host_ip: str) -> KubeObject:
+    """The address fields of a Pod's status; of its own addresses, the first is the primary."""
+    own = {"podIP": pod_ips[0], "podIPs": [{"ip": ip} for ip in pod_ips]} if pod_ips else {}
+    return {**own, "hostIP": host_ip, "hostIPs": [{"ip": host_ip}]}
 
 
 def _check_phase(status: Mapping[str, Any], pod: KubeObject) -> None:

@@ -3,7 +3,7 @@
 It holds no state of its own: whose guest it is, and what its Pod is now, are given with each handler.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 import structlog
@@ -47,9 +47,12 @@ class RelayController:
         self._host_ip = host_ip
 
     def handler_for(
-        self, identity: PodIdentity, address: str, current_pod: CurrentPod, before_delete: BeforeDelete
+        self, identity: PodIdentity, addresses: Sequence[str], current_pod: CurrentPod, before_delete: BeforeDelete
     ) -> RelayHandler:
-        """The handler of one guest. `before_delete` returns when the VM is off: the VM goes before its Pod does."""
+        """The handler of one guest.
+
+        `addresses`: its Pod's. `before_delete` returns when the VM is off: the VM goes before its Pod does.
+        """
         log = structlog.get_logger(pod=f"{identity.namespace}/{identity.name}", uid=identity.uid)
 
         async def handle(request: RelayRequest) -> RelayReply:
@@ -58,7 +61,7 @@ class RelayController:
                 return failure(404, "NotFound", f'pods "{identity.name}" not found')
             try:
                 relay.check_size(request)
-                return RelayReply(200, await self._carry_out(request, pod, identity, address, before_delete))
+                return RelayReply(200, await self._carry_out(request, pod, identity, addresses, before_delete))
             except RelayRefused as error:
                 reason = str(error)[:_WORDS]  # the guest's own are among them
                 log.warning("refused a guest", verb=request.verb[:_WORDS], reason=reason)
@@ -73,14 +76,16 @@ class RelayController:
         request: RelayRequest,
         pod: KubeObject,
         identity: PodIdentity,
-        address: str,
+        addresses: Sequence[str],
         before_delete: BeforeDelete,
     ) -> KubeObject:
         body = request.body
         match request.verb:
             case "patchStatus":
                 relay.check_subject(request, pod)
-                patch = relay.check_status_patch(body, request.content_type, pod, pod_ip=address, host_ip=self._host_ip)
+                patch = relay.check_status_patch(
+                    body, request.content_type, pod, pod_ips=addresses, host_ip=self._host_ip
+                )
                 return await self._kube.patch_pod_status(identity.namespace, identity.name, patch, request.content_type)
             case "createEvent":
                 return await self._kube.create_event(identity.namespace, relay.check_event(body, pod, self._node))

@@ -54,10 +54,11 @@ def make_vm(moref: str = "vm-1", *, uid: str = UID, name: str = "web", **fields:
     return PodVM(**{**given, **fields})
 
 
-def make_pod_network(address: str = "10.1.0.5", **fields: Any) -> guestinfo.PodNetwork:
+def make_pod_network(*addresses: str, **fields: Any) -> guestinfo.PodNetwork:
     """As a guest is told of a Pod's network where nothing is isolated or denied."""
-    given = {"prefix_length": 24, "gateway": None, "isolation": "None", "denied": (), "service_routing": "Guest"}
-    return guestinfo.PodNetwork(**{**given, **fields, "address": address})
+    given: dict[str, Any] = {"gateways": (), "isolation": "None", "denied": (), "service_routing": "Guest"}
+    own = tuple(f"{address}/{64 if ':' in address else 24}" for address in addresses or ("10.1.0.5",))
+    return guestinfo.PodNetwork(**{**given, **fields, "addresses": own})
 
 
 def make_plan(**fields: Any) -> PodPlan:

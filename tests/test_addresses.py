@@ -48,17 +48,19 @@ PODS = "spec.podNetwork.ranges"
 
 
 def test_a_vm_and_its_pod_have_an_address_each_until_they_are_given_back() -> None:
-    book = PodVMAddresses(parse_ranges(["10.0.0.5-10.0.0.9"]), parse_ranges(["10.1.0.5-10.1.0.7"], field=PODS), set)
+    pods = parse_ranges(["10.1.0.5-10.1.0.7"], field=PODS)
+    book = PodVMAddresses(parse_ranges(["10.0.0.5-10.0.0.9"]), [pods], set)
     assert len(book) == 3, "the smaller pool is the limit"
-    assert book.reserve("a") == book.reserve("a") == VMAddresses("10.0.0.5", "10.1.0.5")
-    assert book.reserve("b") == VMAddresses("10.0.0.6", "10.1.0.6")
+    assert book.reserve("a") == book.reserve("a") == VMAddresses("10.0.0.5", ("10.1.0.5",))
+    assert book.reserve("b") == VMAddresses("10.0.0.6", ("10.1.0.6",))
     book.release("a")
-    assert [book.reserve(holder).pod for holder in ("c", "d")] == ["10.1.0.7", "10.1.0.5"]
+    assert [book.reserve(holder).pods for holder in ("c", "d")] == [("10.1.0.7",), ("10.1.0.5",)]
 
 
 def test_the_pool_that_is_empty_is_named_and_nothing_of_the_other_is_kept() -> None:
     used: set[str] = set()
-    book = PodVMAddresses(parse_ranges(["10.0.0.5-10.0.0.6"]), parse_ranges(["10.1.0.5"], field=PODS), lambda: used)
+    pods = parse_ranges(["10.1.0.5"], field=PODS)
+    book = PodVMAddresses(parse_ranges(["10.0.0.5-10.0.0.6"]), [pods], lambda: used)
     book.reserve("a")
     with pytest.raises(AddressesExhausted, match=r"all 1 addresses of spec\.podNetwork\.ranges"):
         book.reserve("b")

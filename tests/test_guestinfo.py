@@ -23,7 +23,7 @@ def make_clone_facts(**fields: Any) -> CloneFacts:
         "clone_id": "c0",
         "hostname": "web",
         "network": GuestNetwork("10.0.0.5", 24, "10.0.0.1", ("10.0.0.2",)),
-        "pod_network": make_pod_network("10.1.0.5", gateway="10.1.0.1", isolation="Pod", denied=("10.0.0.0/24",)),
+        "pod_network": make_pod_network("10.1.0.5", gateways=("10.1.0.1",), isolation="Pod", denied=("10.0.0.0/24",)),
         "client_ca_pem": "PEM",
         "seed": b"s" * 64,
         "now": 1.5,
@@ -37,7 +37,7 @@ def test_what_is_written_at_the_clone_is_read_from_the_vm() -> None:
     vm = guestinfo.decode_pod_vm("vm-1", "web", PowerState.ON, written)
     assert vm is not None
     assert vm.identity == make_identity()
-    assert (vm.address, vm.pod_address) == ("10.0.0.5", "10.1.0.5")
+    assert (vm.address, vm.pod_addresses) == ("10.0.0.5", ("10.1.0.5",))
     assert (vm.clone_id, vm.pin, vm.report) == ("c0", None, None)
     assert (vm.origin, vm.standby) == (CloneOrigin("p0", "photon", "small"), False)
 
@@ -78,15 +78,25 @@ def test_a_guest_is_told_of_its_pods_network() -> None:
         "denied": ["10.0.0.0/24"],
         "serviceRouting": "Guest",
     }
-    alone = guestinfo.encode_clone(make_clone_facts(pod_network=make_pod_network(gateway=None)))
+    alone = guestinfo.encode_clone(make_clone_facts(pod_network=make_pod_network()))
     assert json.loads(alone[guestinfo.IDENTITY])["podNetwork"]["gateways"] == []
+
+
+def test_a_pod_may_have_an_address_of_each_family_the_primary_first() -> None:
+    network = make_pod_network("10.1.0.5", "fd00:10::5", gateways=("10.1.0.1", "fd00:10::1"))
+    written = guestinfo.encode_clone(make_clone_facts(pod_network=network))
+    told = json.loads(written[guestinfo.IDENTITY])["podNetwork"]
+    assert (told["addresses"], told["gateways"]) == (["10.1.0.5/24", "fd00:10::5/64"], ["10.1.0.1", "fd00:10::1"])
+    vm = guestinfo.decode_pod_vm("vm-1", "web", PowerState.ON, written)
+    assert vm is not None
+    assert vm.pod_addresses == ("10.1.0.5", "fd00:10::5")
 
 
 def test_the_pod_of_a_vm_of_before_has_its_vms_address() -> None:
     written = guestinfo.encode_clone(make_clone_facts()) | {guestinfo.POD_ADDRESS: ""}
     vm = guestinfo.decode_pod_vm("vm-1", "web", PowerState.ON, written)
     assert vm is not None
-    assert (vm.address, vm.pod_address) == ("10.0.0.5", "10.0.0.5")
+    assert (vm.address, vm.pod_addresses) == ("10.0.0.5", ("10.0.0.5",))
 
 
 def test_everything_that_is_believed_of_a_vm_is_watched() -> None:

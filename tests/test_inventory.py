@@ -133,14 +133,14 @@ def test_of_a_vm_and_somebodys_copy_of_it_the_one_with_our_name_is_the_pods_whic
 
 
 def test_the_addresses_of_pods_are_in_use_as_long_as_those_of_their_vms() -> None:
-    standby = make_vm("vm-5", uid="", name="", address="10.0.0.9", pod_address="10.1.0.9")
-    inventory = make_inventory(make_vm(pod_address="10.1.0.5"), standby)
+    standby = make_vm("vm-5", uid="", name="", address="10.0.0.9", pod_addresses=("10.1.0.9",))
+    inventory = make_inventory(make_vm(pod_addresses=("10.1.0.5",)), standby)
     assert inventory.addresses() == {"10.0.0.5", "10.0.0.9", "10.1.0.5", "10.1.0.9"}
 
 
 def test_two_vms_whose_pods_have_one_address_share_it_as_well() -> None:
-    first = make_vm("vm-1", pod_address="10.1.0.5")
-    inventory = make_inventory(first, make_vm("vm-2", uid=OTHER, address="10.0.0.6", pod_address="10.1.0.5"))
+    first = make_vm("vm-1", pod_addresses=("10.1.0.5",))
+    inventory = make_inventory(first, make_vm("vm-2", uid=OTHER, address="10.0.0.6", pod_addresses=("10.1.0.5",)))
     assert [inventory.address_taken(vm) for vm in inventory.vms()] == [False, True]
 
 

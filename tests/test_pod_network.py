@@ -24,14 +24,14 @@ def make_placement(ports: PortIsolation | None = None) -> Placement:
 
 def test_pods_have_the_addresses_of_their_own_network() -> None:
     pools = pod_network.pools(make_own())
-    assert (len(pools.management), len(pools.pods)) == (46, 235)
+    assert (len(pools.management), [len(pool) for pool in pools.pods]) == (46, [235])
 
 
 def test_without_a_network_of_their_own_pods_have_half_of_the_addresses_and_reach_no_vm_of_the_others() -> None:
     shared = make_spec(network={"ranges": ["10.0.0.5-10.0.0.8"]})
     pools = pod_network.pools(shared)
-    assert (pools.management.texts(), pools.pods.texts()) == (["10.0.0.5-10.0.0.6"], ["10.0.0.7-10.0.0.8"])
-    assert pod_network.of_guest(shared, "10.0.0.7").denied == ("10.0.0.5-10.0.0.6", shared.node.address)
+    assert [pool.texts() for pool in (pools.management, *pools.pods)] == [["10.0.0.5-10.0.0.6"], ["10.0.0.7-10.0.0.8"]]
+    assert pod_network.of_guest(shared, ["10.0.0.7"]).denied == ("10.0.0.5-10.0.0.6", shared.node.address)
     with pytest.raises(errors.InvalidSpec, match=r"spec\.network\.ranges: .*at least two"):
         pod_network.pools(make_spec(network={"ranges": ["10.0.0.5"]}))
 
@@ -56,26 +56,26 @@ def test_ranges_of_the_vms_are_named_by_their_own_field() -> None:
 
 
 def test_a_pod_may_not_reach_the_management_network() -> None:
-    told = pod_network.of_guest(make_own(), "10.1.0.20")
-    assert (told.address, told.prefix_length, told.gateway) == ("10.1.0.20", 24, "10.1.0.1")
+    told = pod_network.of_guest(make_own(), ["10.1.0.20"])
+    assert (told.addresses, told.gateways) == (("10.1.0.20/24",), ("10.1.0.1",))
     assert (told.isolation, told.service_routing) == ("Pod", "Guest")
     assert told.denied == ("10.0.0.0/24", "192.0.2.10")
 
 
 def test_a_pod_may_not_reach_its_peers_where_that_is_denied() -> None:
-    told = pod_network.of_guest(make_own(peerTraffic="Deny", serviceRouting="None"), "10.1.0.20")
+    told = pod_network.of_guest(make_own(peerTraffic="Deny", serviceRouting="None"), ["10.1.0.20"])
     assert told.denied == ("10.0.0.0/24", "192.0.2.10", "10.1.0.16-10.1.0.250")
     assert told.service_routing == "None"
 
 
 def test_every_subnet_of_the_management_network_is_denied_once() -> None:
     spec = make_spec(podNetwork=OWN, network={"ranges": ["10.0.0.5-10.0.0.9", "10.0.0.20", "10.2.0.5"]})
-    assert pod_network.of_guest(spec, "10.1.0.20").denied == ("10.0.0.0/24", "10.2.0.0/24", "192.0.2.10")
+    assert pod_network.of_guest(spec, ["10.1.0.20"]).denied == ("10.0.0.0/24", "10.2.0.0/24", "192.0.2.10")
 
 
 def test_on_one_network_pods_are_not_isolated() -> None:
-    told = pod_network.of_guest(make_spec(), "10.0.0.40")
-    assert (told.prefix_length, told.gateway, told.isolation) == (24, "10.0.0.1", "None")
+    told = pod_network.of_guest(make_spec(), ["10.0.0.40"])
+    assert (told.addresses, told.gateways, told.isolation) == (("10.0.0.40/24",), ("10.0.0.1",), "None")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from tests.builders import UID, make_container, make_pod
 
 def patched(status: Any, pod: dict | None = None, **patch: Any) -> dict:
     body = {"status": status, **patch}
-    found = relay.check_status_patch(body, STRATEGIC_MERGE, pod or make_pod(), pod_ip="10.0.0.5", host_ip="10.0.0.1")
+    found = relay.check_status_patch(body, STRATEGIC_MERGE, pod or make_pod(), pod_ips=["10.0.0.5"], host_ip="10.0.0.1")
     assert found["metadata"] == {"uid": UID}
     status_found: dict = found["status"]
     return status_found
@@ -31,6 +31,15 @@ def test_addresses_are_imposed_whatever_the_guest_says() -> None:
     status = patched({"podIP": "1.1.1.1", "hostIP": "1.1.1.1", "podIPs": [{"ip": "1.1.1.1"}]})
     assert (status["podIP"], status["hostIP"]) == ("10.0.0.5", "10.0.0.1")
     assert status["podIPs"] == [{"ip": "10.0.0.5"}]
+
+
+def test_of_a_pods_addresses_the_first_is_the_primary() -> None:
+    assert relay.addresses(["10.1.0.5", "fd00:10::5"], "10.0.0.1") == {
+        "podIP": "10.1.0.5",
+        "podIPs": [{"ip": "10.1.0.5"}, {"ip": "fd00:10::5"}],
+        "hostIP": "10.0.0.1",
+        "hostIPs": [{"ip": "10.0.0.1"}],
+    }
 
 
 def test_only_what_a_kubelet_says_of_a_status_passes() -> None:
@@ -70,7 +79,7 @@ def test_the_order_of_conditions_passes_with_conditions_only() -> None:
 
 def test_nothing_but_the_status_passes() -> None:
     body = {"metadata": {"labels": {"a": "b"}, "ownerReferences": []}, "spec": {"x": 1}, "status": {"phase": "Running"}}
-    found = relay.check_status_patch(body, STRATEGIC_MERGE, make_pod(), pod_ip="10.0.0.5", host_ip="10.0.0.1")
+    found = relay.check_status_patch(body, STRATEGIC_MERGE, make_pod(), pod_ips=["10.0.0.5"], host_ip="10.0.0.1")
     assert set(found) == {"metadata", "status"}
     assert found["metadata"] == {"uid": UID}
 
@@ -119,7 +128,7 @@ def test_before_the_end_a_phase_may_go_anywhere_and_need_not_be_told(old: dict) 
 @pytest.mark.parametrize("kind", ["application/json-patch+json", "application/merge-patch+json", "text/plain", ""])
 def test_a_status_comes_as_the_one_patch_that_leaves_others_conditions_alone(kind: str) -> None:
     with pytest.raises(RelayRefused, match="type"):
-        relay.check_status_patch({"status": {"conditions": []}}, kind, make_pod(), pod_ip="1", host_ip="2")
+        relay.check_status_patch({"status": {"conditions": []}}, kind, make_pod(), pod_ips=["1"], host_ip="2")
 
 
 @pytest.mark.parametrize(("namespace", "name"), [("kube-system", "web"), ("default", "other")])
@@ -313,7 +322,7 @@ def test_whatever_a_request_is_called_it_is_not_this_pods(verb: str, namespace: 
         relay.check_subject(request, make_pod("nothing.like.it"))
     json.dumps(relay.refusal(str(refused.value)).object)
     with pytest.raises(RelayRefused):
-        relay.check_status_patch({}, name, make_pod(), pod_ip="1", host_ip="2")
+        relay.check_status_patch({}, name, make_pod(), pod_ips=["1"], host_ip="2")
     with pytest.raises(RelayRefused):
         relay.check_event_patch(name, {}, STRATEGIC_MERGE, make_pod())
     with pytest.raises(RelayRefused):
@@ -325,7 +334,7 @@ def test_garbage_is_refused_and_never_a_defect(body: dict) -> None:
     pod = make_pod()
     pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     for check in (
-        lambda: relay.check_status_patch(body, STRATEGIC_MERGE, pod, pod_ip="1", host_ip="2"),
+        lambda: relay.check_status_patch(body, STRATEGIC_MERGE, pod, pod_ips=["1"], host_ip="2"),
         lambda: relay.check_event(body, pod, "vch"),
         lambda: relay.check_event_patch("web.1", body, STRATEGIC_MERGE, pod),
         lambda: relay.check_token_request("default", body, pod),

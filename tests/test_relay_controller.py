@@ -53,7 +53,7 @@ async def ask(kube: Kube, request: RelayRequest, pod: dict | None, *, off_fails:
             raise off_fails
 
     controller = RelayController(kube, "vch", "10.0.0.1")
-    return await controller.handler_for(make_identity(), "10.0.0.5", lambda: pod, before_delete)(request)
+    return await controller.handler_for(make_identity(), ["10.0.0.5"], lambda: pod, before_delete)(request)
 
 
 async def test_the_vm_is_off_before_its_pod_goes() -> None:
@@ -162,7 +162,7 @@ async def test_the_pod_is_judged_as_it_is_now() -> None:
     async def off(_: PodIdentity) -> None:
         """Nothing to switch off."""
 
-    handler = RelayController(kube, "vch", "10.0.0.1").handler_for(make_identity(), "10.0.0.5", lambda: now, off)
+    handler = RelayController(kube, "vch", "10.0.0.1").handler_for(make_identity(), ["10.0.0.5"], lambda: now, off)
     assert (await handler(make_request("deletePod"))).code == 403
     now = deleted()
     assert (await handler(make_request("deletePod"))).code == 200

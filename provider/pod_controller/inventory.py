@@ -174,7 +174,7 @@ class Inventory:
 
 
 def _addresses(vm: PodVM) -> set[str]:
-    return {vm.address, vm.pod_address} - {""}
+    return {vm.address, *vm.pod_addresses} - {""}
 
 
 def _state(vm: PodVM) -> tuple[PowerState, bool]:

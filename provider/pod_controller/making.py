@@ -48,7 +48,7 @@ async def _bind(here: Surroundings, identity: PodIdentity, wanted: PodPlan, vm: 
         identity=identity,
         clone_id=vm.clone_id,
         hostname=wanted.hostname,
-        addresses=VMAddresses(vm.address, vm.pod_address),
+        addresses=VMAddresses(vm.address, vm.pod_addresses),
         origin=vm.origin,
         seed=os.urandom(64),
     )

@@ -1,6 +1,6 @@
 """What the workers of one virtual node stand on: who we are, and the ways to vSphere, Kubernetes and guests."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -52,7 +52,7 @@ class RelayHandlers(Protocol):
     def handler_for(
         self,
         identity: PodIdentity,
-        address: str,
+        addresses: Sequence[str],
         current_pod: Callable[[], KubeObject | None],
         before_delete: Callable[[PodIdentity], Awaitable[None]],
     ) -> RelayHandler: ...
@@ -136,7 +136,7 @@ class Surroundings:
             network=guestinfo.GuestNetwork(
                 addresses.management, network.prefix_length, network.gateway, tuple(network.nameservers)
             ),
-            pod_network=pod_network.of_guest(self.spec, addresses.pod),
+            pod_network=pod_network.of_guest(self.spec, addresses.pods),
             client_ca_pem=self.credentials.ca_pem,
             seed=seed,
             now=self.clock.now().timestamp(),

@@ -241,7 +241,7 @@ class PodWorker:
             return
         if self._serving:
             self._serving.cancel()
-        relay = self._here.relay.handler_for(vm.identity, vm.pod_address, lambda: self.pod, self._before_delete)
+        relay = self._here.relay.handler_for(vm.identity, vm.pod_addresses, lambda: self.pod, self._before_delete)
 
         async def relay_and_learn(request: RelayRequest) -> RelayReply:
             reply = await relay(request)

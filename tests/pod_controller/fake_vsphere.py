@@ -202,7 +202,7 @@ class FakeVSphere:
                 self.broken_promises.append(f"two VMs of Pod {vm.identity.uid}")
             elif (other.identity.namespace, other.identity.name) == (vm.identity.namespace, vm.identity.name):
                 self.broken_promises.append(f"two Pods named {vm.identity.name} may run")
-            for address in {other.address, other.pod_address} & {vm.address, vm.pod_address}:
+            for address in {other.address, *other.pod_addresses} & {vm.address, *vm.pod_addresses}:
                 self.broken_promises.append(f"two VMs or Pods have the address {address}")
 
     def _report(self, moref: str) -> None:

@@ -52,7 +52,7 @@ async def test_a_clone_that_outlives_the_process_shares_its_address_with_no_pod(
     world.start()
     await world.until(lambda: {world.pods.phase(name) for name in ("first", "second")} == {"Running"})
     assert len({vm.address for vm in world.vsphere.vms.values()}) == 2
-    assert len({vm.pod_address for vm in world.vsphere.vms.values()}) == 2
+    assert len({vm.pod_addresses for vm in world.vsphere.vms.values()}) == 2
 
 
 @pytest.mark.parametrize("after", [0.05, 0.5, 1.5, 2.2, 2.4, 2.6])

@@ -17,7 +17,7 @@ async def test_a_pod_gets_exactly_one_vm_and_runs_in_it(world: World) -> None:
     await world.passes(300)
     assert world.count("clone") == 1
     assert vm.pin == f"sha256:{vm.moref}"
-    assert world.pods.status()["podIP"] == vm.pod_address == "10.1.0.5"
+    assert (world.pods.status()["podIP"],) == vm.pod_addresses == ("10.1.0.5",)
     assert {"VirtualMachineCloned", "GuestReady"} <= world.events.reasons()
 
 
@@ -46,7 +46,7 @@ async def test_each_of_many_pods_has_a_vm_and_an_address_of_its_own(world: World
     await world.until(lambda: all(world.pods.phase(name) == "Running" for name in world.pods.stored))
     assert world.count("clone") == 40
     assert len({vm.address for vm in world.vsphere.vms.values()}) == 40
-    assert len({vm.pod_address for vm in world.vsphere.vms.values()}) == 40
+    assert len({vm.pod_addresses for vm in world.vsphere.vms.values()}) == 40
 
 
 async def test_the_ranges_that_are_used_up_are_named(world: World) -> None:

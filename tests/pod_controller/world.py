@@ -59,7 +59,7 @@ class World:
             spec=make_spec(),
             addresses=PodVMAddresses(
                 parse_ranges([addresses]),
-                parse_ranges([pods], field="spec.podNetwork.ranges"),
+                [parse_ranges([pods], field="spec.podNetwork.ranges")],
                 inventory.addresses,
             ),
             inventory=inventory,

@@ -52,7 +52,7 @@ class Reserve:
         """A process begins: it knows nothing but what it is shown."""
         self.inventory = Inventory("c", "v")
         self.addresses = PodVMAddresses(
-            parse_ranges(["10.0.0.5-10.0.0.50"]), parse_ranges(["10.1.0.5-10.1.0.50"]), self.inventory.addresses
+            parse_ranges(["10.0.0.5-10.0.0.50"]), [parse_ranges(["10.1.0.5-10.1.0.50"])], self.inventory.addresses
         )
         ports = StandbyPorts(
             known=lambda: self.known,
@@ -103,7 +103,7 @@ class Reserve:
             identity=identity,
             clone_id=vm.clone_id,
             hostname=plan.hostname,
-            addresses=VMAddresses(vm.address, vm.pod_address),
+            addresses=VMAddresses(vm.address, vm.pod_addresses),
             origin=vm.origin,
             seed=b"",
         )
@@ -127,7 +127,7 @@ class Reserve:
         return CloneFacts(
             **facts,
             network=GuestNetwork(addresses.management, 24, None),
-            pod_network=make_pod_network(addresses.pod),
+            pod_network=make_pod_network(*addresses.pods),
             client_ca_pem="PEM",
             now=self.clock.now().timestamp(),
         )
