@@ -7,68 +7,87 @@ is free again only when the VM is destroyed, and a restart cannot forget one (in
 import ipaddress
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from provider import errors
 
-Address = ipaddress.IPv4Address
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Version = Literal[4, 6]
 
 
 @dataclass(frozen=True, slots=True)
 class AddressRange:
-    """From first to last, both included."""
+    """From first to last, both included, and of one family."""
 
     first: Address
     last: Address
 
     def __contains__(self, address: object) -> bool:
-        return isinstance(address, Address) and self.first <= address <= self.last
+        return (
+            isinstance(address, Address)
+            and address.version == self.first.version
+            and int(self.first) <= int(address) <= int(self.last)
+        )
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
         return int(self.last) - int(self.first) + 1
 
 
 @dataclass(frozen=True, slots=True)
 class AddressPool:
-    """The ranges of one VCH, in the order in which they are given."""
+    """The ranges of one VCH and one family, in the order in which they are given.
+
+    Of IPv6 they may have 2^64 addresses and more: nothing here looks at each.
+    """
 
     ranges: tuple[AddressRange, ...]
     field: str = "spec.network.ranges"  # where the admin has written them
 
-    def __len__(self) -> int:
-        return sum(len(each) for each in self.ranges)
+    def __contains__(self, address: object) -> bool:
+        return any(address in each for each in self.ranges)
+
+    @property
+    def size(self) -> int:
+        return sum(each.size for each in self.ranges)
 
     def next_free(self, used: Collection[str], after: str = "") -> str:
-        """The first address after that one, and round again, that is not in use. Raises AddressesExhausted."""
-        taken = {int(ipaddress.IPv4Address(address)) for address in used if address}
+        """The first address after that one, and round again, that is not in use. Raises AddressesExhausted.
+
+        `used` may have addresses of both families.
+        """
+        given = (ipaddress.ip_address(address) for address in used if address)
+        taken = {int(address) for address in given if any(address in each for each in self.ranges)}
         numbers = [range(int(each.first), int(each.last) + 1) for each in self.ranges]
-        there = next((i for i, each in enumerate(numbers) if after and int(Address(after)) in each), None)
-        if there is not None:
-            last = int(Address(after)) + 1
+        before = ipaddress.ip_address(after) if after else None
+        there = next((i for i, each in enumerate(self.ranges) if before in each), None)
+        if before is not None and there is not None:
+            last = int(before) + 1
             at = numbers[there]
             numbers = [range(last, at.stop), *numbers[there + 1 :], *numbers[:there], range(at.start, last)]
         for each in numbers:
             for number in each:
                 if number not in taken:
-                    return str(Address(number))
+                    return str(type(self.ranges[0].first)(number))
         raise errors.AddressesExhausted(
-            f"all {len(self)} addresses of {self.field} are in use: delete Pods or add a range"
+            f"all {self.size} addresses of {self.field} are in use: delete Pods or add a range"
         )
 
     def texts(self) -> list[str]:
         """Each range as first-last, or as the one address that it is."""
-        return [_show(each) if len(each) > 1 else str(each.first) for each in self.ranges]
+        return [_show(each) if each.size > 1 else str(each.first) for each in self.ranges]
 
     def halves(self) -> tuple["AddressPool", "AddressPool"]:
         """The first addresses, and the others: one fewer, if the number is odd."""
-        left = (len(self) + 1) // 2
+        left = (self.size + 1) // 2
         first: list[AddressRange] = []
         second: list[AddressRange] = []
         for each in self.ranges:
-            here = min(left, len(each))
+            here = min(left, each.size)
             left -= here
             if here:
                 first.append(AddressRange(each.first, each.first + here - 1))
-            if here < len(each):
+            if here < each.size:
                 second.append(AddressRange(each.first + here, each.last))
         return AddressPool(tuple(first), self.field), AddressPool(tuple(second), self.field)
 
@@ -77,20 +96,17 @@ class AddressBook:
     """The pool with what is promised: an address is reserved from before a VM is made until it is gone."""
 
     def __init__(self, pool: AddressPool, used: Callable[[], Collection[str]]) -> None:
-        self._pool = pool
+        self.pool = pool
         self._used = used
         self._reserved: dict[str, str] = {}
         self._last = ""
-
-    def __len__(self) -> int:
-        return len(self._pool)
 
     def reserve(self, holder: str) -> str:
         """The holder's address, the same until it is released. Raises AddressesExhausted."""
         if holder not in self._reserved:
             # Never the one that was free last: neighbours remember the card of the VM before for half a minute, and
             # Linux ignores announcements within a second of another.
-            self._last = self._pool.next_free({*self._used(), *self._reserved.values()}, self._last)
+            self._last = self.pool.next_free({*self._used(), *self._reserved.values()}, self._last)
             self._reserved[holder] = self._last
         return self._reserved[holder]
 
@@ -119,7 +135,7 @@ class PodVMAddresses:
 
     def __len__(self) -> int:
         """How many pod VMs can have all of theirs."""
-        return min(len(self._management), *(len(book) for book in self._pods))
+        return min(book.pool.size for book in (self._management, *self._pods))
 
     def reserve(self, holder: str) -> VMAddresses:
         """The holder's addresses, the same until they are released. Raises AddressesExhausted; none is kept then."""
@@ -128,6 +144,14 @@ class PodVMAddresses:
         except errors.AddressesExhausted:
             self.release(holder)  # or half of the VMs could keep the other half from all of theirs for ever
             raise
+
+    def fits(self, addresses: VMAddresses) -> bool:
+        """Whether a VM with these addresses has what it would be given now: the ranges may have been edited since."""
+        given = (addresses.management, *addresses.pods)
+        books = (self._management, *self._pods)
+        return len(given) == len(books) and all(
+            ipaddress.ip_address(address) in book.pool for address, book in zip(given, books, strict=True) if address
+        )
 
     def lend(self, holder: str) -> str:
         """A management address alone, for a parent that is being prepared. Raises AddressesExhausted."""
@@ -139,30 +163,33 @@ class PodVMAddresses:
             book.release(holder)
 
 
-def parse_ranges(texts: Iterable[str], reserved: Sequence[str] = (), field: str = "spec.network.ranges") -> AddressPool:
+def parse_ranges(
+    texts: Iterable[str], reserved: Sequence[str] = (), field: str = "spec.network.ranges", version: Version = 4
+) -> AddressPool:
     """`first-last` or a single address each; a pool that contains one of `reserved` (gateway, node) is refused.
 
     Raises ValueError that names the range.
     """
-    ranges = tuple(_parse_range(text) for text in texts)
+    ranges = tuple(_parse_range(text, version) for text in texts)
     for number, each in enumerate(ranges):
         for other in ranges[:number]:
-            if each.first <= other.last and other.first <= each.last:
+            if each.first in other or other.first in each:
                 raise ValueError(f"the ranges {_show(other)} and {_show(each)} overlap")
     for address in reserved:
         for each in ranges:
-            if Address(address) in each:
+            if ipaddress.ip_address(address) in each:
                 raise ValueError(f"the range {_show(each)} contains {address}, which is not a pod VM's")
     return AddressPool(ranges, field)
 
 
-def _parse_range(text: str) -> AddressRange:
+def _parse_range(text: str, version: Version) -> AddressRange:
+    kind = ipaddress.IPv4Address if version == 4 else ipaddress.IPv6Address
     first, _, last = text.partition("-")
     try:
-        found = AddressRange(Address(first.strip()), Address((last or first).strip()))
+        found = AddressRange(kind(first.strip()), kind((last or first).strip()))
     except ValueError as error:
-        raise ValueError(f"{text!r} is neither an IPv4 address nor first-last: {error}") from error
-    if found.first > found.last:
+        raise ValueError(f"{text!r} is neither an IPv{version} address nor first-last: {error}") from error
+    if int(found.first) > int(found.last):
         raise ValueError(f"the range {text!r} ends before it begins")
     return found
 

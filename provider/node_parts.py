@@ -100,6 +100,7 @@ class NodeParts:
                 self.placing.lend,
                 self.placing.is_current,
                 self.addresses.reserve,
+                self.addresses.fits,
                 self.addresses.release,
                 lambda **facts: self.here.clone_facts(**facts),
                 lambda vm: self._link(vm, _nothing_to_relay, lambda state: None).run(),

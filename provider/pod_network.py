@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from provider import addresses, errors, guestinfo
-from provider.addresses import AddressPool
-from provider.api.pod_network import Isolation, PeerTraffic, ServiceRouting
+from provider.addresses import AddressPool, Version
+from provider.api.pod_network import Isolation, PeerTraffic, PodNetwork, ServiceRouting
 from provider.api.vch import VirtualContainerHostSpec
 from provider.parentvm import Placement
+
+_Subnet = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +40,15 @@ def pools(spec: VirtualContainerHostSpec) -> Pools:
     management = _pool("spec.network.ranges", network.ranges, [network.gateway, spec.node.address])
     if pods is None:
         first, second = management.halves()
-        if not len(second):
+        if not second.size:
             raise errors.InvalidSpec(
                 "spec.network.ranges",
                 "a pod VM without spec.podNetwork has two addresses of these: give at least two",
             )
         return Pools(first, (second,))
-    field = "spec.podNetwork.ranges"
-    own = _pool(field, pods.ranges, [pods.gateway, network.gateway, spec.node.address])
-    for theirs in _subnets(own, pods.prefix_length):
-        for ours in _subnets(management, network.prefix_length):
-            if theirs.overlaps(ours):
-                # No Pod may reach the management network, so it would not reach its own gateway either.
-                raise errors.InvalidSpec(
-                    field, f"{theirs} is the management network {ours}: take another, or leave spec.podNetwork out"
-                )
-    return Pools(management, (own,))
+    ours = _subnets(management, network.prefix_length)
+    reserved = [network.gateway, spec.node.address]
+    return Pools(management, tuple(_pods_pool(family, reserved, ours) for family in _families(pods).values()))
 
 
 def of_guest(spec: VirtualContainerHostSpec, own: Sequence[str]) -> guestinfo.PodNetwork:
@@ -62,7 +57,7 @@ def of_guest(spec: VirtualContainerHostSpec, own: Sequence[str]) -> guestinfo.Po
     if pods is None:
         return guestinfo.PodNetwork(
             tuple(f"{address}/{network.prefix_length}" for address in own),
-            _given(network.gateway),
+            (network.gateway,) if network.gateway else (),
             Isolation.NONE.value,
             (*pools(spec).management.texts(), spec.node.address),
             service_routing(spec).value,
@@ -71,9 +66,11 @@ def of_guest(spec: VirtualContainerHostSpec, own: Sequence[str]) -> guestinfo.Po
     denied = [*(str(subnet) for subnet in _subnets(both.management, network.prefix_length)), spec.node.address]
     if pods.peer_traffic is PeerTraffic.DENY:
         denied += [text for pool in both.pods for text in pool.texts()]
+    families = _families(pods)
+    told = [(address, families[ipaddress.ip_address(address).version]) for address in own]
     return guestinfo.PodNetwork(
-        tuple(f"{address}/{pods.prefix_length}" for address in own),
-        _given(pods.gateway),
+        tuple(f"{address}/{family.prefix_length}" for address, family in told),
+        tuple(family.gateway for _, family in told if family.gateway),
         pods.isolation.value,
         tuple(denied),
         service_routing(spec).value,
@@ -111,18 +108,55 @@ def isolation(spec: VirtualContainerHostSpec, placed: Placement) -> Finding:
     )
 
 
-def _pool(field: str, ranges: list[str], reserved: list[str | None]) -> AddressPool:
+@dataclass(frozen=True, slots=True)
+class _Family:
+    """What the spec says of the Pods' addresses of one family."""
+
+    version: Version
+    field: str
+    ranges: list[str]
+    prefix_length: int
+    gateway: str | None
+
+
+def _families(pods: PodNetwork) -> dict[int, _Family]:
+    """By version, the primary first."""
+    found: dict[int, _Family] = {}
+    if pods.ranges and pods.prefix_length is not None:
+        found[4] = _Family(4, "spec.podNetwork.ranges", pods.ranges, pods.prefix_length, pods.gateway)
+    if (six := pods.ipv6) is not None:
+        found[6] = _Family(6, "spec.podNetwork.ipv6.ranges", six.ranges, six.prefix_length, six.gateway)
+    return found
+
+
+def _pods_pool(family: _Family, reserved: Sequence[str | None], management: Sequence[_Subnet]) -> AddressPool:
+    """Raises InvalidSpec."""
+    own = _pool(family.field, family.ranges, [family.gateway, *reserved], family.version)
+    for subnet in _subnets(own, family.prefix_length):
+        for other in management:
+            if subnet.overlaps(other):
+                # No Pod may reach the management network, so it would not reach its own gateway either.
+                raise errors.InvalidSpec(
+                    family.field,
+                    f"{subnet} is the management network {other}: take another, or leave spec.podNetwork out",
+                )
+        if family.version == 6 and family.prefix_length < 127 and subnet.network_address in own:
+            raise errors.InvalidSpec(
+                family.field,
+                f"{subnet.network_address} is an address of every router of {subnet} (RFC 4291, 2.6.1): "
+                "take it out of the ranges",
+            )
+    return own
+
+
+def _pool(field: str, ranges: list[str], reserved: Sequence[str | None], version: Version = 4) -> AddressPool:
     try:
-        return addresses.parse_ranges(ranges, [address for address in reserved if address], field)
+        return addresses.parse_ranges(ranges, [address for address in reserved if address], field, version)
     except ValueError as error:
         raise errors.InvalidSpec(field, str(error)) from error
 
 
-def _given(*gateways: str | None) -> tuple[str, ...]:
-    return tuple(gateway for gateway in gateways if gateway)
-
-
-def _subnets(pool: AddressPool, prefix_length: int) -> list[ipaddress.IPv4Network]:
+def _subnets(pool: AddressPool, prefix_length: int) -> list[_Subnet]:
     """Those that the addresses are in, each once."""
     ends = (end for each in pool.ranges for end in (each.first, each.last))
-    return list(dict.fromkeys(ipaddress.IPv4Network((end, prefix_length), strict=False) for end in ends))
+    return list(dict.fromkeys(ipaddress.ip_network((end, prefix_length), strict=False) for end in ends))

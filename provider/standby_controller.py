@@ -48,6 +48,7 @@ class StandbyPorts:
     lend: Callable[[ParentVM], contextlib.AbstractContextManager[None]]
     is_current: Callable[[CloneOrigin], bool]
     reserve: Callable[[str], VMAddresses]
+    fits: Callable[[VMAddresses], bool]  # whether these would be given now
     release: Callable[[str], None]
     facts: Callable[..., guestinfo.CloneFacts]
     hold: Callable[[PodVM], Coroutine[object, object, None]]  # be connected to it
@@ -179,7 +180,8 @@ class StandbyController:
         return vm.pin or self._pins.get(vm.moref)
 
     def _current(self, vm: PodVM) -> bool:
-        return vm.origin is not None and self._ports.is_current(vm.origin)
+        fits = self._ports.fits(VMAddresses(vm.address, vm.pod_addresses))
+        return fits and vm.origin is not None and self._ports.is_current(vm.origin)
 
     def _useless(self, seen: Seen, now: float) -> str | None:
         vm = seen.vm
@@ -189,6 +191,8 @@ class StandbyController:
             return f"its guest refused: {vm.report.message or 'no reason given'}"
         if vm.report is None and not self._pin(vm) and now >= seen.since + self._report_timeout:
             return f"its agent was silent for {self._report_timeout:.0f} s"
+        if not self._ports.fits(VMAddresses(vm.address, vm.pod_addresses)):
+            return "its addresses are no longer of the ranges"
         return None if self._current(vm) else "its parent is outdated or gone"
 
     def _begin(self, what: str | Demand, work: Callable[[], Coroutine[object, object, None]]) -> list[float]:

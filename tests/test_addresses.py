@@ -8,7 +8,7 @@ from provider.errors import AddressesExhausted
 
 def test_the_next_free_address_is_taken_and_the_next_range_after_the_first() -> None:
     pool = parse_ranges(["10.0.0.10-10.0.0.11", "10.0.1.5"])
-    assert len(pool) == 3
+    assert pool.size == 3
     assert pool.next_free(set()) == "10.0.0.10"
     assert pool.next_free({"10.0.0.10"}) == "10.0.0.11"
     assert pool.next_free({"10.0.0.10", "10.0.0.11"}) == "10.0.1.5"
@@ -26,6 +26,7 @@ def test_an_empty_pool_says_what_to_do() -> None:
         (["10.0.0.300"], (), "neither"),
         (["10.0.0.1-10.0.0.9", "10.0.0.5"], (), "overlap"),
         (["10.0.0.1-10.0.0.9"], ("10.0.0.1",), "10.0.0.1"),
+        (["fd00::5"], (), "neither an IPv4 address"),
     ],
 )
 def test_ranges_that_make_no_sense_are_named(ranges: list[str], reserved: tuple[str, ...], word: str) -> None:
@@ -45,6 +46,61 @@ def test_an_address_that_was_given_back_is_not_given_out_at_once() -> None:
 
 
 PODS = "spec.podNetwork.ranges"
+PODS6 = "spec.podNetwork.ipv6.ranges"
+
+
+def test_a_pool_of_ipv6_may_be_of_any_size() -> None:
+    pool = parse_ranges(["fd00:10::10-fd00:10::ffff:ffff:ffff:ffff", "fd00:11::5"], field=PODS6, version=6)
+    assert pool.size == 2**64 - 16 + 1
+    assert pool.next_free({"10.1.0.5", "", "fd00:10::10"}) == "fd00:10::11"
+    assert pool.next_free(set(), "fd00:10::ffff:ffff:ffff:ffff") == "fd00:11::5"
+    assert pool.next_free({"fd00:10:0:0:0:0:0:10"}, "fd00:11::5") == "fd00:10::11", "addresses are one, however written"
+
+
+@pytest.mark.parametrize(
+    ("ranges", "reserved", "word"),
+    [
+        (["fd00::9-fd00::1"], (), "ends before it begins"),
+        (["10.0.0.5"], (), "neither an IPv6 address"),
+        (["fd00::5-10.0.0.9"], (), "neither an IPv6 address"),
+        (["fd00::1-fd00::9", "fd00::5-fd01::"], (), "overlap"),
+        (["fd00::1-fd00::9"], ("10.0.0.1", "fd00::2"), "contains fd00::2"),
+    ],
+)
+def test_ranges_of_ipv6_that_make_no_sense_are_named(ranges: list[str], reserved: tuple[str, ...], word: str) -> None:
+    with pytest.raises(ValueError, match=word):
+        parse_ranges(ranges, reserved, PODS6, 6)
+
+
+def test_a_pod_has_an_address_of_each_family_or_none_is_kept() -> None:
+    used: set[str] = set()
+    pods = [parse_ranges(["10.1.0.5-10.1.0.7"], field=PODS), parse_ranges(["fd00::5-fd00::6"], (), PODS6, 6)]
+    book = PodVMAddresses(parse_ranges(["10.0.0.5-10.0.0.9"]), pods, lambda: used)
+    assert len(book) == 2
+    assert book.reserve("a") == VMAddresses("10.0.0.5", ("10.1.0.5", "fd00::5"))
+    book.reserve("b")
+    with pytest.raises(AddressesExhausted, match=r"all 2 addresses of spec\.podNetwork\.ipv6\.ranges"):
+        book.reserve("c")
+    assert book.lend("parent") == "10.0.0.8", "not the one that was free last"
+    book.release("a")
+    assert book.reserve("c").pods == ("10.1.0.5", "fd00::5")
+
+
+@pytest.mark.parametrize(
+    ("pods", "fits"),
+    [
+        (("10.1.0.5", "fd00::5"), True),
+        (("10.1.0.5",), False),
+        (("10.1.0.5", "fd01::5"), False),
+        (("10.1.0.9", "fd00::5"), False),
+        (("fd00::5", "10.1.0.5"), False),
+    ],
+)
+def test_addresses_of_ranges_that_were_edited_do_not_fit(pods: tuple[str, ...], fits: bool) -> None:
+    pools = [parse_ranges(["10.1.0.5-10.1.0.7"], field=PODS), parse_ranges(["fd00::5"], (), PODS6, 6)]
+    book = PodVMAddresses(parse_ranges(["10.0.0.5-10.0.0.9"]), pools, set)
+    assert book.fits(VMAddresses("10.0.0.5", pods)) is fits
+    assert not book.fits(VMAddresses("10.0.0.10", pods))
 
 
 def test_a_vm_and_its_pod_have_an_address_each_until_they_are_given_back() -> None:

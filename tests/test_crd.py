@@ -136,6 +136,9 @@ def test_conditions_are_told_apart_by_type(kind: Kind) -> None:
         ("VirtualContainerHost", "spec.podNetwork", "the gateway is in one of the ranges"),
         ("VirtualContainerHost", "spec.podNetwork", "needs isolation Pod"),
         ("VirtualContainerHost", "spec.podNetwork.ranges[*]", "first-last"),
+        ("VirtualContainerHost", "spec.podNetwork", "Pods need addresses"),
+        ("VirtualContainerHost", "spec.podNetwork", "belong together"),
+        ("VirtualContainerHost", "spec.podNetwork.ipv6.ranges[*]", "a single IPv6 address"),
         ("VirtualContainerHost", "spec.node.address", "cannot be changed"),
         ("VirtualContainerHost", "spec.node.labels", "a key is"),
         ("VirtualContainerHost", "spec.template.images", "twice"),
@@ -164,6 +167,7 @@ def test_a_field_without_a_default_is_required_and_a_part_is_made_if_it_has_defa
     assert not {"spec.limits", "spec.network.gateway", "spec.vCenter.thumbprint", "spec.node.taints"} & required
     assert (spec["properties"]["limits"]["default"], spec["properties"]["parents"]["default"]) == ({}, {})
     assert "default" not in spec["properties"]["proxy"]
+    assert "default" not in spec["properties"]["podNetwork"], "absent is not empty"
 
 
 def test_the_smallest_objects_are_read_with_their_defaults() -> None:

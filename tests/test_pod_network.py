@@ -24,7 +24,7 @@ def make_placement(ports: PortIsolation | None = None) -> Placement:
 
 def test_pods_have_the_addresses_of_their_own_network() -> None:
     pools = pod_network.pools(make_own())
-    assert (len(pools.management), [len(pool) for pool in pools.pods]) == (46, [235])
+    assert (pools.management.size, [pool.size for pool in pools.pods]) == (46, [235])
 
 
 def test_without_a_network_of_their_own_pods_have_half_of_the_addresses_and_reach_no_vm_of_the_others() -> None:
@@ -48,6 +48,45 @@ def test_without_a_network_of_their_own_pods_have_half_of_the_addresses_and_reac
 def test_ranges_that_cannot_be_are_named(own: dict, words: str) -> None:
     with pytest.raises(errors.InvalidSpec, match=rf"spec\.podNetwork\.ranges: .*{words}"):
         pod_network.pools(make_own(**own))
+
+
+SIX: dict[str, Any] = {"ranges": ["fd00:10::10 - fd00:10::ffff"], "prefixLength": 64, "gateway": "fd00:10::1"}
+
+
+def make_alone(**fields: Any) -> VirtualContainerHostSpec:
+    """Pods that have IPv6 only."""
+    return make_spec(podNetwork={"ipv6": {**SIX, **fields}})
+
+
+def test_pods_have_an_address_of_each_family_that_has_ranges_ipv4_first() -> None:
+    both = make_own(ipv6=SIX)
+    assert [pool.texts() for pool in pod_network.pools(both).pods] == [
+        ["10.1.0.16-10.1.0.250"],
+        ["fd00:10::10-fd00:10::ffff"],
+    ]
+    told = pod_network.of_guest(both, ["10.1.0.20", "fd00:10::20"])
+    assert told.addresses == ("10.1.0.20/24", "fd00:10::20/64")
+    assert told.gateways == ("10.1.0.1", "fd00:10::1")
+    alone = pod_network.of_guest(make_alone(gateway=None), ["fd00:10::20"])
+    assert (alone.addresses, alone.gateways) == (("fd00:10::20/64",), ())
+
+
+def test_peers_of_both_families_are_denied() -> None:
+    told = pod_network.of_guest(make_own(ipv6=SIX, peerTraffic="Deny"), ["10.1.0.20", "fd00:10::20"])
+    assert told.denied == ("10.0.0.0/24", "192.0.2.10", "10.1.0.16-10.1.0.250", "fd00:10::10-fd00:10::ffff")
+
+
+@pytest.mark.parametrize(
+    ("six", "words"),
+    [
+        ({"ranges": ["fd00:10::1-fd00:10::ff"]}, "contains fd00:10::1"),
+        ({"ranges": ["fd00:10::5-fd00:10::ff", "fd00:10::9"]}, "overlap"),
+        ({"ranges": ["fd00:10::-fd00:10::ff"], "gateway": None}, "fd00:10:: is an address of every router"),
+    ],
+)
+def test_ranges_of_ipv6_that_cannot_be_are_named(six: dict, words: str) -> None:
+    with pytest.raises(errors.InvalidSpec, match=rf"spec\.podNetwork\.ipv6\.ranges: .*{words}"):
+        pod_network.pools(make_alone(**six))
 
 
 def test_ranges_of_the_vms_are_named_by_their_own_field() -> None:

@@ -55,6 +55,11 @@ FULL: dict[str, KubeObject] = {
             "ranges": ["10.1.0.16 - 10.1.0.250", "10.1.1.7"],
             "prefixLength": 16,
             "gateway": "10.1.0.1",
+            "ipv6": {
+                "ranges": ["fd00:10::10 - fd00:10::ffff", "fd00:11::7"],
+                "prefixLength": 64,
+                "gateway": "fe80::1",
+            },
             "isolation": "Pod",
             "peerTraffic": "Deny",
             "serviceRouting": "None",

@@ -20,6 +20,7 @@ _QUANTITY = "a quantity is a number, perhaps with a unit"
 _TEXT = "must be of type string"
 _THUMBPRINT = ":".join(["AB"] * 32)
 _MIRROR = {"registry": "registry.example", "endpoints": ["https://mirror.example"]}
+_SIX = {"ranges": ["fd00:10::10"], "prefixLength": 64}
 _TAINT = {"key": "a", "effect": "NoSchedule"}
 _FILE = {"path": "/etc/x", "content": "x"}
 
@@ -56,7 +57,7 @@ _GUESTS: tuple[Row, ...] = (
     (_VCH, "spec.network.nameservers[*]", "::1", "an IPv4 address"),
     (_VCH, "spec.network.clusterDNS.servers", ["10.96.0.10", "10.96.0.10"], _IN_ORDER_TWICE),
     (_VCH, "spec.network.clusterDNS.servers", ["10.96.0.1", "10.96.0.2", "10.96.0.3", "10.96.0.4"], "at most 3 items"),
-    (_VCH, "spec.network.clusterDNS.servers[*]", "kube-dns", "an IPv4 address"),
+    (_VCH, "spec.network.clusterDNS.servers[*]", "kube-dns", "an IP address"),
     (_VCH, "spec.network.clusterDNS.domain", "cluster.local.", "a DNS domain such as cluster.local"),
     (_VCH, "spec.network.clusterDNS.domain", "", _EMPTY),
     (_VCH, "spec.podNetwork.portGroup", " pods", _INVENTORY),
@@ -68,6 +69,16 @@ _GUESTS: tuple[Row, ...] = (
     (_VCH, "spec.podNetwork.gateway", "10.1.0.16", "the gateway is in one of the ranges"),
     (_VCH, "spec.podNetwork.gateway", "10.1.0.250", "the gateway is in one of the ranges"),
     (_VCH, "spec.podNetwork.gateway", "10.1.1.7", "the gateway is in one of the ranges"),
+    (_VCH, "spec.podNetwork", {}, "Pods need addresses"),
+    (_VCH, "spec.podNetwork", {"gateway": "10.1.0.1", "ipv6": _SIX}, "ranges and prefixLength belong together"),
+    (_VCH, "spec.podNetwork", {"ranges": ["10.1.0.16"], "ipv6": _SIX}, "ranges and prefixLength belong together"),
+    (_VCH, "spec.podNetwork.ipv6.ranges", [], _NONE),
+    (_VCH, "spec.podNetwork.ipv6.ranges", ["fd00:10::10", "fd00:10::10"], _TWICE),
+    (_VCH, "spec.podNetwork.ipv6.ranges[*]", "10.1.0.16", "first-last or a single IPv6 address"),
+    (_VCH, "spec.podNetwork.ipv6.ranges[*]", "fd00:10::/64", "first-last or a single IPv6 address"),
+    (_VCH, "spec.podNetwork.ipv6.ranges[*]", "fe80::5", "not link-local"),
+    (_VCH, "spec.podNetwork.ipv6.prefixLength", 128, "less than or equal to 127"),
+    (_VCH, "spec.podNetwork.ipv6.gateway", "10.1.0.1", "an IPv6 address"),
     (_VCH, "spec.podNetwork.isolation", "Tenant", 'supported values: "Pod", "Namespace", "None"'),
     (_VCH, "spec.podNetwork.isolation", "Namespace", "peerTraffic Deny needs isolation Pod"),
     (_VCH, "spec.podNetwork.peerTraffic", "Direct", 'supported values: "ViaGateway", "Deny"'),

@@ -123,6 +123,18 @@ IS_IPV4 = ("isIP(self) && ip(self).family() == 4", "an IPv4 address such as 10.0
 
 IPv4 = Annotated[str, Field(max_length=45, json_schema_extra=rules(IS_IPV4))]
 
+IPv6 = Annotated[
+    str,
+    Field(
+        max_length=45,
+        json_schema_extra=rules(("isIP(self) && ip(self).family() == 6", "an IPv6 address such as fd00:10::1")),
+    ),
+]
+
+IP = Annotated[
+    str, Field(max_length=45, json_schema_extra=rules(("isIP(self)", "an IP address such as 10.96.0.10 or fd96::a")))
+]
+
 HostPort = Annotated[
     str,
     Field(

@@ -11,6 +11,7 @@ from pydantic import Field
 from provider.api.fields import (
     AS_SET,
     IN_ORDER,
+    IP,
     URL,
     CABundleRef,
     HostPort,
@@ -42,7 +43,7 @@ AddressRange = Annotated[
 class ClusterDNS(Model):
     """The cluster's own name service."""
 
-    servers: Annotated[list[IPv4], Field(max_length=3, json_schema_extra=IN_ORDER)] = Field(
+    servers: Annotated[list[IP], Field(max_length=3, json_schema_extra=IN_ORDER)] = Field(
         default_factory=list,
         description=(
             "Name servers of Pods whose dnsPolicy is ClusterFirst, in the order in which they are asked: the address "

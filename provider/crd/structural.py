@@ -5,6 +5,7 @@ becomes a rule with the sentence that `provider.api.fields` gives it. References
 absent instead of null.
 """
 
+from collections.abc import Set
 from typing import Any
 
 from pydantic import BaseModel
@@ -40,7 +41,7 @@ def _made(schema: Schema, definitions: Schema) -> Schema:
         del made["type"]
     if "properties" in schema:
         made["properties"] = {name: _made(each, definitions) for name, each in schema["properties"].items()}
-        _default_of_parts(made)
+        _default_of_parts(made, {name for name, each in schema["properties"].items() if "anyOf" in each})
     for values in (schema.get("additionalProperties"), *schema.get("patternProperties", {}).values()):
         if isinstance(values, dict):
             made["additionalProperties"] = _made(values, definitions)
@@ -51,12 +52,17 @@ def _made(schema: Schema, definitions: Schema) -> Schema:
     return made
 
 
-def _default_of_parts(made: Schema) -> None:
-    """An optional part whose fields have defaults is made, so that people see the defaults in their object."""
+def _default_of_parts(made: Schema, absent: Set[str]) -> None:
+    """An optional part whose fields have defaults is made, so that people see the defaults in their object.
+
+    Not one of which it means something that it is absent.
+    """
     required = made.get("required", ())
     for name, each in made["properties"].items():
         parts = each.get("properties", {})
-        if name not in required and not each.get("required") and any("default" in part for part in parts.values()):
+        if name in absent or name in required or each.get("required"):
+            continue
+        if any("default" in part for part in parts.values()):
             each["default"] = {}
 
 

@@ -39,6 +39,7 @@ class Reserve:
         self.controller: StandbyController
         self.inventory: Inventory
         self.addresses: PodVMAddresses
+        self.fits: Callable[[VMAddresses], bool] = lambda addresses: self.addresses.fits(addresses)
         self._running: asyncio.Task[None] | None = None
 
     async def _hold(self, vm: PodVM) -> None:
@@ -60,6 +61,7 @@ class Reserve:
             lend=lambda _: contextlib.nullcontext(),
             is_current=lambda origin: origin.parent_id in self.current,
             reserve=self.addresses.reserve,
+            fits=lambda addresses: self.fits(addresses),
             release=self.addresses.release,
             facts=self._facts,
             hold=self._hold,

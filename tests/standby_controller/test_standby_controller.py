@@ -200,6 +200,14 @@ async def test_a_defect_is_tried_again_at_growing_distances_too(not_started: Res
     await not_started.ready(2)
 
 
+async def test_one_whose_addresses_are_not_of_the_ranges_any_more_is_replaced(reserve: Reserve) -> None:
+    before = set(reserve.vsphere.vms)
+    reserve.fits = lambda addresses: addresses.pods[0] in {"10.1.0.7", "10.1.0.8"}
+    assert reserve.take() is None
+    reserve.controller.wake()
+    await reserve.until(lambda: len(reserve.vsphere.vms) == 2 and not before & set(reserve.vsphere.vms))
+
+
 async def test_standby_clones_of_others_are_never_touched(not_started: Reserve) -> None:
     for number, owner in enumerate(({"vch": "another"}, {"cluster": "another"})):
         nobody = make_identity(namespace="", name="", uid="", **owner)
