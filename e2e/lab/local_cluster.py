@@ -17,7 +17,7 @@ from e2e.lab.paths import Paths
 from e2e.lab.pki import Authority
 from e2e.lab.state import State
 
-SERVICES = "10.96.0.0/16"
+SERVICES, SERVICES6 = "10.96.0.0/16", "fd96::/108"
 _FIRST_SERVICE = "10.96.0.1"
 _ETCD = "http://127.0.0.1:2379"
 _KUBELET_CLIENT = "kube-apiserver-kubelet-client"
@@ -110,7 +110,7 @@ class LocalCluster:
             "--kubelet-preferred-address-types=InternalIP",
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
             *(f"--service-account-key-file={public}", f"--service-account-signing-key-file={private}"),
-            f"--service-cluster-ip-range={SERVICES}",
+            f"--service-cluster-ip-range={SERVICES},{SERVICES6}",
             *(
                 "--authorization-mode=Node,RBAC",
                 "--enable-admission-plugins=NodeRestriction",
@@ -130,6 +130,7 @@ class LocalCluster:
             *(f"--kubeconfig={own}", f"--authentication-kubeconfig={own}", f"--authorization-kubeconfig={own}"),
             *("--use-service-account-credentials", f"--service-account-private-key-file={private}"),
             *(f"--root-ca-file={authority.certificate}", "--leader-elect=false", "--bind-address=127.0.0.1"),
+            f"--service-cluster-ip-range={SERVICES},{SERVICES6}",
             port=10257,
             path="/healthz",
             tls=True,

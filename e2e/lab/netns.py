@@ -23,6 +23,8 @@ BRIDGE = "vch0"
 GATEWAY = "10.77.0.1"
 POD_BRIDGE = "vch1"
 POD_GATEWAY = "10.78.0.1"
+POD_GATEWAY6 = "fd78::1"
+POD_PREFIX_LENGTH6 = 64
 HARDWARE_ADDRESSES = {BRIDGE: "02:76:63:68:00:00", POD_BRIDGE: "02:76:63:68:00:01"}
 PREFIX_LENGTH = 24
 REGISTRY = f"{GATEWAY}:5000"
@@ -38,9 +40,14 @@ table inet lab {{
     iifname "{POD_BRIDGE}" oifname "{BRIDGE}" drop
     iifname "{BRIDGE}" oifname "{POD_BRIDGE}" drop
   }}
+  chain output {{
+    type filter hook output priority filter; policy accept;
+    icmpv6 type nd-redirect drop
+  }}
 }}
 """
-"""Not a policy of drop: where the machine filters bridges too (br_netfilter), that would part guests on one bridge."""
+"""Not a policy of drop: where the machine filters bridges too (br_netfilter), that would part guests on one bridge.
+IPv6 has no setting against redirects, see `_forward`."""
 
 _FOLDER = Path("/run/netns")
 _CLONE_NEWNET = 0x40000000
@@ -63,6 +70,7 @@ def create(name: str, node_addresses: Sequence[str], reserved_ports: Sequence[in
     _bridge(name, BRIDGE, (GATEWAY, *node_addresses))
     _bridge(name, POD_BRIDGE, (POD_GATEWAY,))
     inside(name, _forward)
+    inside(name, lambda: _ipv6(name))
     if reserved_ports:
         # An outgoing connection must not take the port that the API server is about to listen on.
         ports = ",".join(str(port) for port in reserved_ports)
@@ -153,9 +161,20 @@ def _forward() -> None:
     for place in ("all", "default", POD_BRIDGE):
         (sysctls / "conf" / place / "send_redirects").write_text("0")
     (sysctls / "ip_forward").write_text("1")
+
+
+def _ipv6(name: str) -> None:
+    """Called in the namespace: the Pods' bridge is the gateway of IPv6 too. Not on a kernel without IPv6."""
+    settings = Path("/proc/sys/net/ipv6/conf")
+    if not settings.exists():
+        return
     # A switch's port says nothing of its own; these would look for IPv6 routers.
-    with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
-        Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("1")
+    (settings / "default/disable_ipv6").write_text("1")
+    (settings / "all/forwarding").write_text("1")
+    (settings / POD_BRIDGE / "disable_ipv6").write_text("0")
+    # At once: nobody else may have it.
+    address = f"{POD_GATEWAY6}/{POD_PREFIX_LENGTH6}"
+    _ip("-6", "-n", name, "address", "replace", address, "dev", POD_BRIDGE, "nodad")
 
 
 def _has_link(name: str, link: str) -> bool:

@@ -104,4 +104,4 @@ def test_the_gateway_sends_no_redirects_and_making_it_again_changes_nothing(lab:
     rules = subprocess.run(
         netns.command(lab.name, ["nft", "list", "ruleset"]), capture_output=True, text=True, check=True
     )
-    assert rules.stdout.count("drop") == 2
+    assert rules.stdout.count("drop") == 3
