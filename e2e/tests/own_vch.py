@@ -16,7 +16,7 @@ from e2e.tests.running_lab import RunningLab
 
 @dataclass(frozen=True, slots=True)
 class OwnVCH:
-    """The VCH of one name; `spec` members given to the methods are laid over the usual ones."""
+    """The VCH of one name; `spec` members given to the methods are laid over the usual ones; None takes away."""
 
     lab: RunningLab
     kube: Kube
@@ -49,7 +49,7 @@ class OwnVCH:
             "node": {"address": self.address},
         }
         for member, value in spec.items():
-            usual[member] = {**usual.get(member, {}), **value} if isinstance(value, dict) else value
+            usual[member] = _over(usual.get(member, {}), value) if isinstance(value, dict) else value
         return made("VirtualContainerHost", self.name, usual)
 
     def create(self, **spec: Any) -> None:
@@ -99,3 +99,7 @@ class OwnVCH:
             timeout=timeout + 30,
         )
         self.kube.run("delete", "secret", self.secret, f"--namespace={NAMESPACE}", "--ignore-not-found")
+
+
+def _over(usual: KubeObject, value: KubeObject) -> KubeObject:
+    return {name: part for name, part in {**usual, **value}.items() if part is not None}
