@@ -171,10 +171,10 @@ def _ipv6(name: str) -> None:
     # A switch's port says nothing of its own; these would look for IPv6 routers.
     (settings / "default/disable_ipv6").write_text("1")
     (settings / "all/forwarding").write_text("1")
+    # Its addresses are good at once, also each time that the first guest is plugged in: nobody else may have them.
+    (settings / POD_BRIDGE / "accept_dad").write_text("0")
     (settings / POD_BRIDGE / "disable_ipv6").write_text("0")
-    # At once: nobody else may have it.
-    address = f"{POD_GATEWAY6}/{POD_PREFIX_LENGTH6}"
-    _ip("-6", "-n", name, "address", "replace", address, "dev", POD_BRIDGE, "nodad")
+    _ip("-6", "-n", name, "address", "replace", f"{POD_GATEWAY6}/{POD_PREFIX_LENGTH6}", "dev", POD_BRIDGE)
 
 
 def _has_link(name: str, link: str) -> bool:

@@ -59,7 +59,9 @@ class Lab:
             f"-n {name} route add {gateway}/32 dev eth0",
         ):
             subprocess.run(["ip", *line.split()], check=True)
-        listener = netns.inside(name, lambda: socket.create_server(("", _PORT)))
+        listener = netns.inside(
+            name, lambda: socket.create_server(("", _PORT), family=socket.AF_INET6, dualstack_ipv6=True)
+        )
         self.cleanup.callback(listener.close)
         return Station(name, address)
 
@@ -86,6 +88,23 @@ def test_pods_on_isolated_ports_reach_each_other_through_the_gateway_and_the_lab
     with contextlib.closing(listener):
         assert one.reaches(two.address)
         assert two.reaches("10.77.0.2")
+
+
+def test_the_gateway_forwards_ipv6_between_pods_and_nothing_is_said_at_their_ports(lab: Lab) -> None:
+    one, two = _pods(lab)
+    addresses = {one: "fd78::20", two: "fd78::21"}
+    for station, address in addresses.items():
+        for line in (
+            f"address add {address}/128 dev eth0 nodad",
+            f"route add {netns.POD_GATEWAY6} dev eth0",
+            f"route add default via {netns.POD_GATEWAY6}",
+        ):
+            subprocess.run(["ip", "-6", "-n", station.name, *line.split()], check=True)
+    assert one.reaches(addresses[two])
+    assert two.reaches(netns.POD_GATEWAY6) is False, "nothing listens there"
+    for port in ("p10-78-0-20", "p10-78-0-21"):
+        shown = subprocess.run(["ip", "-6", "-n", lab.name, "address", "show", port], capture_output=True, check=True)
+        assert not shown.stdout, "without an address of IPv6, a port says nothing of its own"
 
 
 def test_nothing_passes_between_pods_and_management(lab: Lab) -> None:
