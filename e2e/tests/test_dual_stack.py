@@ -53,11 +53,11 @@ class World:
 
     def becomes(self, address: str, served: str) -> None:
         """What the client is served there is this, after a while and then again."""
-        asked = "until" if served else "while"
+        until = "until" if served else "while"
         host = f"[{address}]" if ":" in address else address
         Seat(self.kube, "client").run(
-            f"end=$(($(date +%s) + {TAKES_EFFECT})); "
-            f"{asked} timeout 1 wget -qO- http://{host}:{PORT}/; do [ $(date +%s) -lt $end ] || exit 1; usleep 200000; done"
+            f"end=$(($(date +%s) + {TAKES_EFFECT})); {until} timeout 1 wget -qO- http://{host}:{PORT}/; do "
+            "[ $(date +%s) -lt $end ] || exit 1; usleep 200000; done"
         )
         assert self.gets(address) == served
 

@@ -1,8 +1,8 @@
 """A clone's CNI configuration: the Pod's end of the veth moves into the Pod's namespace and gets its address. Pure.
 
 By the plugins `host-device` and `static` of containernetworking-plugins, and `tuning` where the Pod's namespace is to
-have settings of its parent's setup. A parent has loopback alone (`containerd/10-vch.conflist`); containerd watches the
-folder and takes the new file in.
+have settings of its parent's setup, or an address of IPv6. A parent has loopback alone (`containerd/10-vch.conflist`);
+containerd watches the folder and takes the new file in.
 """
 
 import json
@@ -13,9 +13,21 @@ from .pod_network import PodNetwork
 
 FILE = "cni/net.d/10-vch.conflist"
 """Below /etc."""
+_VERSION = "0.4.0"
 DEVICE = "vchpod"
 ROUTER6 = "fe80::1"
 """The gateway namespace's address towards the Pod: IPv6 has no proxy for a whole network."""
+
+
+_AT_ONCE: dict[str, Any] = {
+    "type": "tuning",
+    "sysctl": {"net.ipv6.conf.default.accept_dad": "0"},
+    "prevResult": {"cniVersion": _VERSION, "interfaces": [], "ips": [], "dns": {}},
+}
+"""What comes before an address of IPv6, so that it is good at once: `host-device` would wait for a second or two until
+the kernel has found that nobody else on the link has it, and nobody but the gateway is there. It holds for interfaces
+that come into the namespace afterwards. `tuning` wants to be told of a plugin before it, and there is none.
+"""
 
 
 def conflist(network: PodNetwork, sysctls: Mapping[str, str] | None = None) -> str:
@@ -39,5 +51,6 @@ def conflist(network: PodNetwork, sysctls: Mapping[str, str] | None = None) -> s
         "device": DEVICE,
         "ipam": {"type": "static", "addresses": addresses, "routes": routes},
     }
-    plugins = [plugin, *([{"type": "tuning", "sysctl": dict(sysctls)}] if sysctls else [])]
-    return json.dumps({"cniVersion": "0.4.0", "name": "vch", "plugins": plugins}, indent=1) + "\n"
+    before = [_AT_ONCE] if network.address(6) is not None else []
+    plugins = [*before, plugin, *([{"type": "tuning", "sysctl": dict(sysctls)}] if sysctls else [])]
+    return json.dumps({"cniVersion": _VERSION, "name": "vch", "plugins": plugins}, indent=1) + "\n"

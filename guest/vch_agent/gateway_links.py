@@ -154,9 +154,11 @@ class Links:
 
 
 def _on_device(name: str) -> dict[str, str]:
-    """Of one interface: proxies answer at once, and what a new one has from the root namespace's defaults is undone."""
+    """Of one interface: proxies answer at once, a link-local address (made of its MAC) is good at once, and what a new
+    one has from the root namespace's defaults is undone.
+    """
     delays = {f"{family}/neigh/{name}/proxy_delay": "0" for family in ("ipv4", "ipv6")}
-    return delays | {f"ipv6/conf/{name}/proxy_ndp": "1"}
+    return delays | {f"ipv6/conf/{name}/proxy_ndp": "1", f"ipv6/conf/{name}/accept_dad": "0"}
 
 
 def _there(wire: Netlink, name: str) -> Link:

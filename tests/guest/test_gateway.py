@@ -240,6 +240,7 @@ async def test_a_pod_may_have_an_ipv6_address_too(lab: Wires, isolation: str) ->
     both = {"addresses": [f"{POD}/24", "fd78::20/64"], "gateways": [GATEWAY, "fd78::1"]}
     await lab.ready(isolation=isolation, **both)
     with served(lab.lan, "fd78::1"), served(lab.pod, "fd78::20"), served(lab.lan, GATEWAY):
+        assert "tentative" not in run("ip -6 address show scope global", lab.pod), "it is good at once"
         assert reaches(lab.pod, "fd78::1") == "fd78::20"
         assert reaches(lab.lan, "fd78::20") == "fd78::1"
         assert reaches(None, "fd78::20") == firewall.HOST6

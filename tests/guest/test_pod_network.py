@@ -38,6 +38,14 @@ def test_cni_moves_the_interface_and_gives_it_the_address() -> None:
     }
 
 
+def test_an_address_of_ipv6_is_good_at_once() -> None:
+    both = _network(addresses=["10.78.0.20/24", "fd78::20/64"], gateways=["10.78.0.1", "fd78::1"])
+    before, plugin = json.loads(cni.conflist(both))["plugins"]
+    assert (before["type"], before["sysctl"]) == ("tuning", {"net.ipv6.conf.default.accept_dad": "0"})
+    assert plugin["ipam"]["addresses"][1] == {"address": "fd78::20/128", "gateway": "fe80::1"}
+    assert plugin["ipam"]["routes"] == [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]
+
+
 def test_without_a_gateway_only_the_probes_have_a_route() -> None:
     (plugin,) = json.loads(cni.conflist(_network(gateways=[])))["plugins"]
     assert plugin["ipam"]["addresses"] == [{"address": "10.78.0.20/24"}]
