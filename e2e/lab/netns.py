@@ -1,8 +1,9 @@
 """The network namespace of a laboratory: loopback, a bridge for the management of guests and for virtual nodes, one
-for Pods, and no way out.
+for Pods, another for those of a namespace with a network of its own, and no way out.
 
-The Pods' bridge is the gateway of their network: it forwards from Pod to Pod (their ports on it are isolated, so there
-is no other way), and nothing between the two networks. Which port of it is isolated is the simulator's to decide.
+The Pods' bridges are the gateways of their networks: they forward from Pod to Pod (ports on the first are isolated, so
+there is no other way), from one to the other, and nothing between them and the first network. Which port is isolated is
+the simulator's to decide.
 
 Programs enter it with `nsenter --net`, not with `ip netns exec`: the latter also takes a mount namespace with a fresh
 /sys, which hides the cgroup file systems that runc and the kubelet need.
@@ -25,7 +26,13 @@ POD_BRIDGE = "vch1"
 POD_GATEWAY = "10.78.0.1"
 POD_GATEWAY6 = "fd78::1"
 POD_PREFIX_LENGTH6 = 64
-HARDWARE_ADDRESSES = {BRIDGE: "02:76:63:68:00:00", POD_BRIDGE: "02:76:63:68:00:01"}
+TEAM_BRIDGE = "vch2"
+TEAM_GATEWAY = "10.79.0.1"
+HARDWARE_ADDRESSES = {
+    BRIDGE: "02:76:63:68:00:00",
+    POD_BRIDGE: "02:76:63:68:00:01",
+    TEAM_BRIDGE: "02:76:63:68:00:02",
+}
 PREFIX_LENGTH = 24
 REGISTRY = f"{GATEWAY}:5000"
 """Where guests pull from, as a mirror."""
@@ -37,8 +44,8 @@ delete table inet lab
 table inet lab {{
   chain forward {{
     type filter hook forward priority filter; policy accept;
-    iifname "{POD_BRIDGE}" oifname "{BRIDGE}" drop
-    iifname "{BRIDGE}" oifname "{POD_BRIDGE}" drop
+    iifname {{ "{POD_BRIDGE}", "{TEAM_BRIDGE}" }} oifname "{BRIDGE}" drop
+    iifname "{BRIDGE}" oifname {{ "{POD_BRIDGE}", "{TEAM_BRIDGE}" }} drop
   }}
   chain output {{
     type filter hook output priority filter; policy accept;
@@ -69,6 +76,7 @@ def create(name: str, node_addresses: Sequence[str], reserved_ports: Sequence[in
     _ip("-n", name, "link", "set", "lo", "up")
     _bridge(name, BRIDGE, (GATEWAY, *node_addresses))
     _bridge(name, POD_BRIDGE, (POD_GATEWAY,))
+    _bridge(name, TEAM_BRIDGE, (TEAM_GATEWAY,))
     inside(name, _forward)
     inside(name, lambda: _ipv6(name))
     if reserved_ports:
@@ -158,7 +166,7 @@ def _forward() -> None:
     _run(["nft", "-f", "-"], _APART)
     sysctls = Path("/proc/sys/net/ipv4")
     # A Pod's packet for another Pod leaves by the bridge that it came from: no reason to tell it of a shorter way.
-    for place in ("all", "default", POD_BRIDGE):
+    for place in ("all", "default", POD_BRIDGE, TEAM_BRIDGE):
         (sysctls / "conf" / place / "send_redirects").write_text("0")
     (sysctls / "ip_forward").write_text("1")
 

@@ -26,6 +26,8 @@ PODS = "pods"
 """That of the second one: what is on it reaches its gateway only, and no other VM."""
 PODS_OPEN = "pods-open"
 """The same network without that isolation."""
+TEAM = "team"
+"""Another network, in a VLAN of its own."""
 HOSTS = 3
 """ESXi hosts, DC0_C0_H0 and so on, of a size that only exists here: guests share what the machine has."""
 
@@ -81,7 +83,8 @@ class Simulator:
                     *("--ready-file", str(self._ready_file)),
                     *("--port-group", f"{MANAGEMENT}={netns.BRIDGE}"),
                     *("--port-group", f"{PODS}={netns.POD_BRIDGE},isolated"),
-                    *("--port-group", f"{PODS_OPEN}={netns.POD_BRIDGE}"),
+                    *("--port-group", f"{PODS_OPEN}={netns.POD_BRIDGE},vlan=78"),
+                    *("--port-group", f"{TEAM}={netns.TEAM_BRIDGE},vlan=79"),
                     *("--cgroups", self.paths.namespace),
                     *("--hosts", str(HOSTS), "--host-cpus", "64", "--host-memory-mb", str(128 << 10)),
                     *("--user", USER, "--password", self.password),

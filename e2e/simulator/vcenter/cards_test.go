@@ -16,6 +16,7 @@ var groups = []PortGroup{
 	{Name: "VM Network", Bridge: "vch0"},
 	{Name: "pods", Bridge: "vch1", Isolated: true},
 	{Name: "pods-open", Bridge: "vch1"},
+	{Name: "team", Bridge: "vch2", VLAN: 7},
 }
 
 func startWithGroups(t *testing.T) *lab {
@@ -199,6 +200,18 @@ func TestACardIsConnectedAndDisconnectedWhileTheGuestRuns(t *testing.T) {
 	l.expectPorts("clone", clone, management, isolated)
 }
 
+func TestACardThatIsConnectedToAnotherPortGroupIsOnThatOnesBridge(t *testing.T) {
+	l := startWithGroups(t)
+	vm := l.twoCards("pods").Reference()
+	l.powerOn(vm)
+	clone := l.made("clone")
+	card := nic(nics(l.read(clone))[1].Key, l.backing("team"))
+	card.Connectable = &types.VirtualDeviceConnectInfo{Connected: true, StartConnected: true}
+	must(t, l.reconfigure(clone, types.VirtualMachineConfigSpec{DeviceChange: deviceChanges(edit, card)}))
+	l.expectPorts("clone", clone, management, lan.Port{Bridge: "vch2", Connected: true})
+	l.expectPorts("parent", vm, management, isolated)
+}
+
 func TestAnInstantClonesEditsSayWhichCardsAreConnected(t *testing.T) {
 	l := startWithGroups(t)
 	vm := l.twoCards("pods").Reference()
@@ -284,9 +297,10 @@ func TestIsolationIsReadFromThePortGroupAndItsSwitch(t *testing.T) {
 
 func TestPortGroupsThatCannotBe(t *testing.T) {
 	for what, wrong := range map[string][]PortGroup{
-		"no name":                 {{Bridge: "vch0"}},
-		"the same twice":          {{Name: "pods"}, {Name: "pods"}},
-		"a standard one isolated": {{Name: "VM Network", Isolated: true}},
+		"no name":                  {{Bridge: "vch0"}},
+		"the same twice":           {{Name: "pods"}, {Name: "pods"}},
+		"a standard one isolated":  {{Name: "VM Network", Isolated: true}},
+		"a standard one in a VLAN": {{Name: "VM Network", VLAN: 7}},
 	} {
 		if _, err := (Inventory{PortGroups: wrong}).build(); err == nil {
 			t.Errorf("accepted: %s", what)

@@ -23,6 +23,7 @@ type PortGroup struct {
 	Name     string
 	Bridge   string // empty: none, cards on it have no carrier
 	Isolated bool   // guests on it do not reach each other: an isolated private VLAN
+	VLAN     int32  // 0: none. It is said, not made: who is on a bridge reaches who is on it
 }
 
 // addPortGroups makes those that there are not yet.
@@ -35,8 +36,8 @@ func addPortGroups(ctx *simulator.Context, groups []PortGroup) error {
 		switch there := portGroup(ctx, group.Name); {
 		case there == nil:
 			specs = append(specs, group.spec())
-		case group.Isolated:
-			return fmt.Errorf("port group %q is there already, and not isolated", group.Name)
+		case group.Isolated, group.VLAN != 0:
+			return fmt.Errorf("port group %q is there already, and neither isolated nor in a VLAN", group.Name)
 		}
 	}
 	dvs, _ := ctx.Map.Any("DistributedVirtualSwitch").(*simulator.DistributedVirtualSwitch)
@@ -65,9 +66,9 @@ func addPortGroups(ctx *simulator.Context, groups []PortGroup) error {
 	return nil
 }
 
-// spec has a VLAN of its own, or is in the isolated one.
+// spec is in its VLAN, or in the isolated private one.
 func (g PortGroup) spec() types.DVPortgroupConfigSpec {
-	setting := &types.VMwareDVSPortSetting{Vlan: &types.VmwareDistributedVirtualSwitchVlanIdSpec{}}
+	setting := &types.VMwareDVSPortSetting{Vlan: &types.VmwareDistributedVirtualSwitchVlanIdSpec{VlanId: g.VLAN}}
 	if g.Isolated {
 		setting.Vlan = &types.VmwareDistributedVirtualSwitchPvlanSpec{PvlanId: isolatedVLAN}
 	}

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -55,10 +56,17 @@ func (p *portGroups) String() string { return "" }
 func (p *portGroups) Set(value string) error {
 	name, rest, _ := strings.Cut(value, "=")
 	bridge, option, optioned := strings.Cut(rest, ",")
-	if name == "" || bridge == "" || optioned && option != "isolated" {
-		return errors.New("write it as NAME=BRIDGE or NAME=BRIDGE,isolated")
+	group := vcenter.PortGroup{Name: name, Bridge: bridge, Isolated: option == "isolated"}
+	if number, ok := strings.CutPrefix(option, "vlan="); ok {
+		vlan, err := strconv.ParseInt(number, 10, 32)
+		if err == nil && 1 <= vlan && vlan <= 4094 {
+			group.VLAN = int32(vlan)
+		}
 	}
-	*p = append(*p, vcenter.PortGroup{Name: name, Bridge: bridge, Isolated: optioned})
+	if name == "" || bridge == "" || optioned && !group.Isolated && group.VLAN == 0 {
+		return errors.New("write it as NAME=BRIDGE, NAME=BRIDGE,isolated or NAME=BRIDGE,vlan=1 (to 4094)")
+	}
+	*p = append(*p, group)
 	return nil
 }
 
@@ -73,7 +81,7 @@ func main() {
 	flag.StringVar(&o.stateDir, "state-dir", "", "folder for the VMs' state (required)")
 	flag.StringVar(&o.readyFile, "ready-file", "", "file that is written when the simulator serves")
 	flag.Var((*portGroups)(&o.inventory.PortGroups), "port-group",
-		"NAME=BRIDGE[,isolated]: the bridge that network cards on a port group are on; can be repeated")
+		"NAME=BRIDGE[,isolated|,vlan=N]: the bridge that network cards on a port group are on; can be repeated")
 	flag.StringVar(&o.qemuImage, "qemu-image", "", "folder of the QEMU guest image; none: no qemu guests")
 	flag.StringVar(&o.nativeImage, "native-image", "", "folder of the native guest image; none: no native guests")
 	flag.StringVar(&o.cgroups, "cgroups", "vch-simulator", "how the cgroups of native guests are called, before the VM's ID")

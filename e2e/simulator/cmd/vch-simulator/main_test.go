@@ -39,12 +39,16 @@ func TestPortGroupsAreNamedOneByOneWithTheirBridges(t *testing.T) {
 		flags.Var(&all, "port-group", "")
 		return all, flags.Parse(arguments)
 	}
-	all, err := parse("--port-group", "VM Network=vch0", "--port-group=pods=vch1,isolated")
-	want := []vcenter.PortGroup{{Name: "VM Network", Bridge: "vch0"}, {Name: "pods", Bridge: "vch1", Isolated: true}}
+	all, err := parse("--port-group", "VM Network=vch0", "--port-group=pods=vch1,isolated", "--port-group=team=vch2,vlan=7")
+	want := []vcenter.PortGroup{
+		{Name: "VM Network", Bridge: "vch0"},
+		{Name: "pods", Bridge: "vch1", Isolated: true},
+		{Name: "team", Bridge: "vch2", VLAN: 7},
+	}
 	if err != nil || !slices.Equal(all, want) {
 		t.Errorf("%+v, %v", all, err)
 	}
-	for _, wrong := range []string{"", "pods", "pods=", "=vch1", "pods=vch1,", "pods=vch1,open"} {
+	for _, wrong := range []string{"", "pods", "pods=", "=vch1", "pods=vch1,", "pods=vch1,open", "pods=vch1,vlan=", "pods=vch1,vlan=0", "pods=vch1,vlan=4095"} {
 		if _, err := parse("--port-group", wrong); err == nil {
 			t.Errorf("accepted: %q", wrong)
 		}
