@@ -100,7 +100,6 @@ def guest_objects(
     node: KubeObject,
     firewall: KubeObject,
     found: Iterable[KubeObject],
-    services: Iterable[KubeObject] = (),
 ) -> Sequence[KubeObject]:
     """The complete desired set of a guest's objects; the Node first, the Pod last: it needs all the others.
 
@@ -120,4 +119,4 @@ def guest_objects(
                 return bool(meta["name"] == wanted.runtime_class)
         return False
 
-    return [node, firewall, *services, *(thing for thing in found if is_wanted(thing)), pod]
+    return [node, firewall, *(thing for thing in found if is_wanted(thing)), pod]

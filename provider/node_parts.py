@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from provider import capacity, guest_setup, guestinfo, node, parent_slots, quantity, standby_controller
+from provider import capacity, guest_setup, guestinfo, node, parent_slots, quantity, service_feed, standby_controller
 from provider.addresses import PodVMAddresses
 from provider.admission import Admission
 from provider.api.vch import Sharing, VirtualContainerHostSpec
@@ -289,6 +289,7 @@ class NodeParts:
     def _link(self, vm: PodVM, relay: RelayHandler, on_change: Callable[[LinkState], None]) -> Link:
         assert vm.pin is not None
         clock = self.given.process.clock
+        routed = guest_setup.routes_services(self.given.common)
         return GuestLink(
             identity=vm.identity,
             clone_id=vm.clone_id,
@@ -299,7 +300,8 @@ class NodeParts:
             relay=relay,
             on_change=on_change,
             clock=lambda: clock.now().timestamp(),
-            routes=self.given.process.routes if guest_setup.routes_services(self.given.common) else None,
+            routes=self.given.process.routes,
+            scope=service_feed.ROUTED if routed else service_feed.linked(vm.identity.namespace),
         )
 
 

@@ -29,7 +29,7 @@ class Process:
     catalog: Catalog
     firewalls: Firewalls  # of all Pods
     fence: Fence  # shut, but in what `under` returns
-    routes: RouteTable = field(default_factory=RouteTable)  # the cluster's Services, for guests that route them
+    routes: RouteTable = field(default_factory=RouteTable)  # the cluster's Services, for guests
 
     def under(self, fence: Fence) -> "Process":
         """The same for one virtual node: whatever it writes, it writes only while the fence is open."""

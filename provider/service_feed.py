@@ -1,8 +1,10 @@
-"""The cluster's Services for guests whose kube-proxy routes them: of each object what kube-proxy reads. Pure.
+"""The cluster's Services for guests: of each object what kube-proxy reads, and the kubelet for environments. Pure.
 
-All Services with an address travel, since all are reachable from every Pod. What would open something in a guest is
-left out (node ports, health check ports), and so is what kube-proxy takes for granted: an absent field is its default.
-The selectors are kube-proxy's own (`cmd/kube-proxy/app/server.go` of 1.37): what it would not ask for is not watched.
+To a guest whose kube-proxy routes Services all travel that have an address, since all are reachable from every Pod; to
+another one those that its kubelet tells containers of (`Scope`). What would open something in a guest is left out (node
+ports, health check ports), and so is what kube-proxy takes for granted: an absent field is its default. The selectors
+are kube-proxy's own (`cmd/kube-proxy/app/server.go` of 1.37): what it would not ask for is not watched. Except Services
+of another proxy: the kubelet makes no difference, so that they come with the label by which kube-proxy leaves them out.
 """
 
 import json
@@ -13,6 +15,7 @@ from typing import Any
 KubeObject = dict[str, Any]
 
 _NAME = "kubernetes.io/service-name"
+_OTHER_PROXY = "service.kubernetes.io/service-proxy-name"
 _ZONE_HINTS, _NODE_HINTS = "forZones", "forNodes"
 
 
@@ -55,7 +58,7 @@ def _service(thing: KubeObject) -> KubeObject | None:
     if spec.get("internalTrafficPolicy") == "Local":
         kept["internalTrafficPolicy"] = "Local"
     # Neither type nor externalTrafficPolicy: nothing comes from outside, and from inside `Local` is not obeyed.
-    stripped = _of(SERVICES, thing, spec=kept)
+    stripped = _of(SERVICES, thing, _some(thing["metadata"].get("labels") or {}, _OTHER_PROXY), spec=kept)
     ingress = [_some(each, "ip", "ipMode") for each in _ingress(thing) if each.get("ip")]
     if ingress:
         stripped["status"] = {"loadBalancer": {"ingress": ingress}}
@@ -122,19 +125,37 @@ def _of(kind: Kind, thing: KubeObject, labels: Mapping[str, str] | None = None, 
     return {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata, **rest}
 
 
-_NO_PROXY, _HEADLESS = "!service.kubernetes.io/service-proxy-name", "!service.kubernetes.io/headless"
-SERVICES = Kind(
-    "v1",
-    "Service",
-    "services",
-    {"labelSelector": _NO_PROXY, "fieldSelector": "spec.clusterIP!=None"},
-    _service,
-)
+_NOT_HEADLESS = "!service.kubernetes.io/headless"
+SERVICES = Kind("v1", "Service", "services", {"fieldSelector": "spec.clusterIP!=None"}, _service)
 ENDPOINT_SLICES = Kind(
-    "discovery.k8s.io/v1", "EndpointSlice", "endpointslices", {"labelSelector": _HEADLESS}, _endpoint_slice
+    "discovery.k8s.io/v1", "EndpointSlice", "endpointslices", {"labelSelector": _NOT_HEADLESS}, _endpoint_slice
 )
 SERVICE_CIDRS = Kind("networking.k8s.io/v1", "ServiceCIDR", "servicecidrs", {}, _service_cidr)
 KINDS = (SERVICE_CIDRS, SERVICES, ENDPOINT_SLICES)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Of what one guest is told."""
+
+    kinds: frozenset[str]
+    namespace: str | None = None
+    """Of this one only, and of the Service `kubernetes`; None: of all."""
+
+    def __contains__(self, key: Key) -> bool:
+        near = self.namespace is None or key.namespace == self.namespace or (key.namespace, key.name) == _ALWAYS
+        return near and key.kind in self.kinds
+
+
+_ALWAYS = ("default", "kubernetes")
+"""Every container is told of it, whatever `enableServiceLinks` says."""
+ROUTED = Scope(frozenset(kind.name for kind in KINDS))
+"""For a guest whose kube-proxy routes Services."""
+
+
+def linked(namespace: str) -> Scope:
+    """For a guest that only tells its containers of Services (the kubelet's `getServiceEnvVarMap`)."""
+    return Scope(frozenset((SERVICES.name,)), namespace)
 
 
 def key(kind: Kind, thing: KubeObject) -> Key:

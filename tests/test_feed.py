@@ -117,9 +117,8 @@ def test_whatever_is_found_a_guest_gets_what_its_pod_names(
 
 def test_the_node_comes_first_and_the_pod_last_since_it_needs_the_others() -> None:
     pod = make_pod(imagePullSecrets=[{"name": "mine"}])
-    service, secret = thing("Service", "kubernetes"), thing("Secret", "mine")
-    objects = feed.guest_objects(pod, thing("Node", "vch"), FIREWALL, [secret], [service])
-    assert [each["kind"] for each in objects] == ["Node", "Firewall", "Service", "Secret", "Pod"]
+    objects = feed.guest_objects(pod, thing("Node", "vch"), FIREWALL, [thing("Secret", "mine")])
+    assert [each["kind"] for each in objects] == ["Node", "Firewall", "Secret", "Pod"]
 
 
 def test_what_the_pod_does_not_name_is_not_given() -> None:

@@ -77,6 +77,14 @@ def test_a_service_without_an_address_does_not_travel(spec: dict) -> None:
     assert SERVICES.strip(service(**spec)) is None
 
 
+def test_a_service_of_another_proxy_travels_for_the_kubelet_and_says_so() -> None:
+    other = service()
+    other["metadata"]["labels"]["service.kubernetes.io/service-proxy-name"] = "cilium"
+    stripped = SERVICES.strip(other)
+    assert stripped is not None
+    assert stripped["metadata"]["labels"] == {"service.kubernetes.io/service-proxy-name": "cilium"}
+
+
 def test_what_changes_how_kube_proxy_routes_is_kept() -> None:
     affinity = {"clientIP": {"timeoutSeconds": 60}}
     told = service(

@@ -1,7 +1,5 @@
 """How a Pod is called and finds others: what a kubelet makes of dnsPolicy, dnsConfig, hostname and hostAliases."""
 
-import pytest
-
 from e2e.lab.cluster_dns import ADDRESS, DOMAIN
 from e2e.lab.netns import POD_GATEWAY
 from e2e.tests.builders import make_pod
@@ -72,13 +70,3 @@ def test_host_aliases_are_in_etc_hosts_and_resolve(kube: Kube, node: str) -> Non
     assert [POD_GATEWAY, "way.example", "out.example"] in lines
     assert [pod["status"]["podIP"], "aliased"] in lines
     assert f"PING out.example ({POD_GATEWAY})" in Seat(kube, "aliased").run("ping -c 1 -W 5 out.example")
-
-
-@pytest.mark.parametrize("links", [True, False])
-def test_the_api_servers_service_is_in_the_environment(kube: Kube, node: str, links: bool) -> None:
-    kube.apply(make_pod("told", node, enableServiceLinks=links))
-    kube.until("pod", "told", ready, timeout=START)
-    said = Seat(kube, "told").run("echo $KUBERNETES_SERVICE_HOST $KUBERNETES_SERVICE_PORT")
-    service = kube.within("default").get("service", "kubernetes")
-    assert service is not None
-    assert said.split() == [service["spec"]["clusterIP"], "443"]

@@ -15,6 +15,7 @@ from . import __version__, frames
 from .frames import BadFrame
 from .pod_objects import PodObjects
 from .relay import Relay
+from .service_links import ServiceLinks
 from .service_routes import ServiceRoutes
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class Feed:
     def __init__(self, objects: PodObjects, routes: ServiceRoutes, relay: Relay, check: Check) -> None:
         self._objects = objects
         self._routes = routes
+        self._links = ServiceLinks(routes, objects)
         self._relay = relay
         self._check = check
         self._current: asyncio.Task[None] | None = None
@@ -100,7 +102,7 @@ class Feed:
             try:
                 match frame["type"]:
                     case "snapshot":
-                        await self._objects.snapshot(_objects(frame, "objects"))
+                        await self._links.snapshot(_objects(frame, "objects"))
                     case "apply":
                         self._objects.apply(frame.get("object"))
                     case "remove":
@@ -112,6 +114,7 @@ class Feed:
                             first=frame.get("first") is True,
                             last=frame.get("last") is True,
                         )
+                        self._links.follow()
                     case "reply":
                         self._relay.reply(frame.get("id"), frame.get("code"), frame.get("object"))
                     case "ping":

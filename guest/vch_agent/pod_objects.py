@@ -211,7 +211,7 @@ class PodObjects:
 
     def _put(self, resource: Resource, value: Object) -> None:
         old = self.store.get(resource, *resources.key_of(value))
-        if old is not None and resource is not NODES and _same_life(old, value) and _version(value) < _version(old):
+        if old is not None and _same_life(old, value) and 0 < _version(value) < _version(old):
             return  # the feed's watch lags behind the reply to a status patch
         self.store.put(resource, value)
 

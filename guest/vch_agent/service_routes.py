@@ -1,7 +1,8 @@
 """The cluster's Services and their endpoints, as kube-proxy sees them, and the Node that it takes itself to be on.
 
-A store of its own: the kubelet's (`pod_objects`) has what the Pod names and nothing else. What comes in is a `routes`
-frame of the feed: a *full* set in as many frames as it needs, the first of them marked and the last, then differences.
+A store of its own: the kubelet's has what concerns the Pod and nothing else (`service_links` hands that on). What comes
+in is a `routes` frame of the feed: a *full* set in as many frames as it needs, the first of them marked and the last,
+then differences.
 Not kept over a restart: kube-proxy's rules outlive it, and the provider says all of it again at its next connection.
 """
 
@@ -11,7 +12,7 @@ from typing import Any
 
 from . import resources
 from .resources import ENDPOINT_SLICES, NODES, SERVICE_CIDRS, SERVICES, Resource
-from .store import Object, Store
+from .store import Store
 
 NODE_IP = "169.254.1.2"
 """The gateway namespace's own address. kube-proxy ends itself when its Node's address changes, so that it must not be
@@ -61,7 +62,7 @@ class ServiceRoutes:
                 (resource, *resources.key_of(value)) for resource in ROUTED for value in self.store.all(resource)
             }
         for key, value in put:
-            self._put(key, value)
+            self.store.put(key[0], value)  # what is said again after each connect is no event
             if self._unconfirmed is not None:
                 self._unconfirmed.discard(key)
         for resource, namespace, name in gone:
@@ -76,14 +77,6 @@ class ServiceRoutes:
         """Whether kube-proxy has all and waits for changes."""
         return all(self.store.watched(resource) for resource in ROUTED)
 
-    def _put(self, key: _Key, value: Object) -> None:
-        """Versions are the store's: the provider sends none."""
-        resource, namespace, name = key
-        old = self.store.get(resource, namespace, name)
-        if old is not None and _without_version(old) == value:
-            return  # kube-proxy need not hear it twice after each connect
-        self.store.put(resource, value)
-
 
 def _key(value: Any) -> _Key:
     if not isinstance(value, dict):
@@ -92,7 +85,3 @@ def _key(value: Any) -> _Key:
     if resource not in ROUTED:
         raise ValueError(f"routes: {value.get('apiVersion')} {value.get('kind')} is not for kube-proxy")
     return resource, *resources.key_of(value)
-
-
-def _without_version(value: Object) -> Object:
-    return {**value, "metadata": {name: each for name, each in value["metadata"].items() if name != "resourceVersion"}}

@@ -89,12 +89,14 @@ class Store:
         return self._collections[resource].version
 
     def put(self, resource: Resource, value: Object) -> Object:
-        """Add or replace; an object without a resource version gets one. What was stored."""
+        """Add or replace; an object without a resource version gets one if it is another. What was stored."""
         collection = self._collections[resource]
         key = resources.key_of(value)
         old = collection.objects.get(key)
         if not value["metadata"].get("resourceVersion"):
-            value = {**value, "metadata": {**value["metadata"], "resourceVersion": _after(collection.version)}}
+            if old is not None and _versioned(value, old["metadata"]["resourceVersion"]) == old:
+                return old
+            value = _versioned(value, _after(collection.version))
         if old == value:
             return value
         collection.objects[key] = value
@@ -174,6 +176,10 @@ class Store:
     def _publish(collection: _Collection, kind: str, value: Object) -> None:
         for watcher in tuple(collection.watchers):
             watcher.offer(kind, value)
+
+
+def _versioned(value: Object, version: str) -> Object:
+    return {**value, "metadata": {**value["metadata"], "resourceVersion": version}}
 
 
 def _after(version: str) -> str:

@@ -1,8 +1,9 @@
 """One pod VM's long-lived connection: the guest is kept in possession of its objects, and its requests are relayed.
 
 `feed` sets the complete desired set of objects; the link sends the difference to what the guest has, and everything
-anew after each connect, so that no lost frame matters. It reconnects for ever; only a guest that refuses ends it. What
-objects there are is `provider.feed`'s business, what a request may do `provider.relay`'s.
+anew after each connect, so that no lost frame matters; before a Pod's first objects the Services. It reconnects for
+ever; only a guest that refuses ends it. What objects there are is `provider.feed`'s business, which Services
+`provider.service_feed`'s, what a request may do `provider.relay`'s.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ from provider.guest.dial import dial
 from provider.guest.routes import RouteTable
 from provider.podvm import PodIdentity
 from provider.relay import RelayReply, RelayRequest
+from provider.service_feed import Scope
 
 RelayHandler = Callable[[RelayRequest], Awaitable[RelayReply]]
 Clock = Callable[[], float]
@@ -33,6 +35,9 @@ SILENT = 30.0
 
 ROUTES_APART = 1.0
 """Seconds between what a guest is told of Services, at least: its kube-proxy writes rules each time."""
+
+STARVED = 10.0
+"""Seconds without Services after which a Pod's owner is told what the Pod waits for."""
 
 _FIRST_RETRY = 0.1
 _LAST_RETRY = 5.0
@@ -65,7 +70,8 @@ class GuestLink:
         relay: RelayHandler,
         on_change: Callable[[LinkState], None],
         clock: Clock,
-        routes: RouteTable | None = None,
+        routes: RouteTable,
+        scope: Scope,
     ) -> None:
         self.state = LinkState.CONNECTING
         self.welcome: dict[str, Any] = {}
@@ -78,16 +84,22 @@ class GuestLink:
         self._relay = relay
         self._on_change = on_change
         self._clock = clock
-        self._routes = routes  # None: the guest does not route Services
+        self._routes = routes
+        self._scope = scope
         self._log = structlog.get_logger(pod=f"{identity.namespace}/{identity.name}", uid=identity.uid)
         self._desired: dict[_Key, KubeObject] | None = None
         self._changed = asyncio.Event()
+        self._starved = asyncio.Event()
         self._begun: set[asyncio.Task[RelayReply]] = set()
 
     def feed(self, objects: Sequence[KubeObject]) -> None:
         """Sets the complete set of objects that the guest is to have; the order is kept."""
         self._desired = {_key(thing): thing for thing in objects}
         self._changed.set()
+
+    async def starved(self) -> None:
+        """Returns when the guest has waited too long for the Services that its Pod's containers are to be told of."""
+        await self._starved.wait()
 
     async def run(self) -> None:
         """Until cancelled. Raises GuestRefused when the agent refuses for good."""
@@ -114,11 +126,11 @@ class GuestLink:
         try:
             self.welcome = await self._greet(connection)
             self._become(LinkState.CONNECTED)
+            routed = asyncio.Event()
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._send_objects(connection))
+                group.create_task(self._send_objects(connection, routed))
                 group.create_task(connection.ping())
-                if self._routes is not None:
-                    group.create_task(self._send_routes(connection, self._routes))
+                group.create_task(self._send_routes(connection, routed))
                 await self._receive(connection, group)
         except* GuestError as group_error:
             cancellation.heed()
@@ -142,8 +154,10 @@ class GuestLink:
             raise GuestUnreachable(f"the guest answered hello with {_told(answer, 'type')!r}")
         return answer
 
-    async def _send_objects(self, connection: "_Connection") -> None:
+    async def _send_objects(self, connection: "_Connection", routed: asyncio.Event) -> None:
         """A snapshot as soon as there is something to feed, differences from then on."""
+        if self.welcome.get("resumed") is not True:  # a Pod that is there already must be deletable without Services
+            await self._until_routed(routed)
         sent: dict[_Key, KubeObject] | None = None
         while True:
             self._changed.clear()
@@ -156,14 +170,25 @@ class GuestLink:
             sent = desired
             await self._changed.wait()
 
-    async def _send_routes(self, connection: "_Connection", routes: RouteTable) -> None:
-        """The cluster's Services: all, then what changes. Beside the Pod's objects, neither waits for the other."""
-        subscription = routes.subscribe()
+    async def _until_routed(self, routed: asyncio.Event) -> None:
+        """Wait for the Services: of what there is when it starts a container is told, and never again."""
+        try:
+            async with asyncio.timeout(STARVED):
+                await routed.wait()
+        except TimeoutError:
+            self._log.warning("the guest is fed when Services can be listed")
+            self._starved.set()
+            await routed.wait()
+
+    async def _send_routes(self, connection: "_Connection", routed: asyncio.Event) -> None:
+        """The Services of the guest's scope: all, then what changes."""
+        subscription = self._routes.subscribe(self._scope)
         try:
             payloads = await subscription.all()
             while True:
                 for payload in payloads:
                     await connection.write(frames.packed(payload))
+                routed.set()
                 await asyncio.sleep(ROUTES_APART)
                 payloads = await subscription.news()
         finally:

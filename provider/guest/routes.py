@@ -2,14 +2,14 @@
 
 Objects are kept encoded, so that a guest more costs no encoding, and a change that concerns no guest is seen as none.
 A subscriber that is busy has a set of keys, not a queue: however often an object changes meanwhile, it is sent once, as
-it is then. What of an object travels is said in `service_feed`.
+it is then. What of an object travels, and which objects (`Scope`), is said in `service_feed`.
 """
 
 import asyncio
 from collections.abc import Iterator, Mapping
 
 from provider import service_feed
-from provider.service_feed import Key
+from provider.service_feed import Key, Scope
 
 _FRAME = 64 << 10
 """Bytes of objects in one frame: a whole cluster's at once, for a thousand guests, would lie in memory a thousand
@@ -17,13 +17,12 @@ times."""
 
 
 class RouteTable:
-    """All objects, by kind; `wanted` is set by the first subscriber, for whoever fills it."""
+    """All objects; `wanted` is set for a kind by the first subscriber to it, for whoever fills it."""
 
     def __init__(self) -> None:
-        self.wanted = asyncio.Event()
+        self.wanted = {kind.name: asyncio.Event() for kind in service_feed.KINDS}
         self._values: dict[Key, bytes] = {}
-        self._missing = {kind.name for kind in service_feed.KINDS}
-        self._known = asyncio.Event()
+        self._known = {kind.name: asyncio.Event() for kind in service_feed.KINDS}
         self._subscriptions: set[RouteSubscription] = set()
 
     def __len__(self) -> int:
@@ -35,9 +34,7 @@ class RouteTable:
             self.change(key, None)
         for key, value in values.items():
             self.change(key, value)
-        self._missing.discard(kind)
-        if not self._missing:
-            self._known.set()
+        self._known[kind].set()
 
     def change(self, key: Key, value: bytes | None) -> None:
         """One object; None: it is gone."""
@@ -50,22 +47,24 @@ class RouteTable:
         for subscription in self._subscriptions:
             subscription.changed(key)
 
-    def subscribe(self) -> "RouteSubscription":
+    def subscribe(self, scope: Scope) -> "RouteSubscription":
         """For one connection; give it back with `close`."""
-        subscription = RouteSubscription(self)
+        subscription = RouteSubscription(self, scope)
         self._subscriptions.add(subscription)
-        self.wanted.set()
+        for kind in scope.kinds:
+            self.wanted[kind].set()
         return subscription
 
     def unsubscribe(self, subscription: "RouteSubscription") -> None:
         self._subscriptions.discard(subscription)
 
-    async def known(self) -> None:
-        """Returns when all kinds have been listed: guests must not take less for all."""
-        await self._known.wait()
+    async def known(self, scope: Scope) -> None:
+        """Returns when all its kinds have been listed: guests must not take less for all."""
+        for kind in scope.kinds:
+            await self._known[kind].wait()
 
-    def keys(self) -> list[Key]:
-        return list(self._values)
+    def keys(self, scope: Scope) -> list[Key]:
+        return [key for key in self._values if key in scope]
 
     def get(self, key: Key) -> bytes | None:
         return self._values.get(key)
@@ -74,24 +73,26 @@ class RouteTable:
 class RouteSubscription:
     """What one connection has not been told yet."""
 
-    def __init__(self, table: RouteTable) -> None:
+    def __init__(self, table: RouteTable, scope: Scope) -> None:
         self._table = table
+        self._scope = scope
         self._pending: dict[Key, None] = {}
         self._news = asyncio.Event()
 
     def changed(self, key: Key) -> None:
-        self._pending[key] = None
-        self._news.set()
+        if key in self._scope:
+            self._pending[key] = None
+            self._news.set()
 
     def close(self) -> None:
         self._table.unsubscribe(self)
 
     async def all(self) -> Iterator[bytes]:
         """Frames with everything, when everything is known; each is made when it is asked for."""
-        await self._table.known()
+        await self._table.known(self._scope)
         self._pending.clear()
         self._news.clear()
-        return self._frames(self._table.keys(), full=True)
+        return self._frames(self._table.keys(self._scope), full=True)
 
     async def news(self) -> Iterator[bytes]:
         """Frames with what has changed since, as soon as something has."""

@@ -21,7 +21,6 @@ log = structlog.get_logger(__name__)
 _KINDS = {
     "ConfigMap": ("v1", "configmaps"),
     "Secret": ("v1", "secrets"),
-    "Service": ("v1", "services"),
     "RuntimeClass": ("node.k8s.io/v1", "runtimeclasses"),
 }
 _FIRST_DELAY, _LAST_DELAY = 0.05, 30.0

@@ -1,6 +1,6 @@
 """Services, EndpointSlices and ServiceCIDRs of the cluster: one list and watch of each for all nodes and guests.
 
-Read in the operator's own name: a node's identity may not read all of them. Begins when the first guest wants to know.
+Read in the operator's own name: a node's identity may not read all of them. Each begins when the first guest wants it.
 Listing and watching is `reflector`'s; of each object nothing is kept but the few bytes that `service_feed` leaves.
 """
 
@@ -19,7 +19,7 @@ class RouteReceiver(Protocol):
     """`guest.routes.RouteTable`."""
 
     @property
-    def wanted(self) -> asyncio.Event: ...
+    def wanted(self) -> Mapping[str, asyncio.Event]: ...
 
     def replace(self, kind: str, values: Mapping[Key, bytes]) -> None: ...
 
@@ -59,10 +59,13 @@ class _OfKind:
 
 async def run(client: ListClient, receiver: RouteReceiver) -> None:
     """Until cancelled."""
-    await receiver.wanted.wait()
     async with asyncio.TaskGroup() as group:
         for kind in service_feed.KINDS:
-            routes, place = _OfKind(kind, receiver), path(kind.api_version, kind.plural)
-            # A cluster too old for ServiceCIDRs has none.
-            reflector = Reflector(client, place, routes.keep, routes, kind.query, optional=True)
-            group.create_task(reflector.run(), name=f"watch {kind.plural}")
+            group.create_task(_follow(client, receiver, kind), name=f"watch {kind.plural}")
+
+
+async def _follow(client: ListClient, receiver: RouteReceiver, kind: Kind) -> None:
+    await receiver.wanted[kind.name].wait()
+    routes, place = _OfKind(kind, receiver), path(kind.api_version, kind.plural)
+    # A cluster too old for ServiceCIDRs has none.
+    await Reflector(client, place, routes.keep, routes, kind.query, optional=True).run()

@@ -25,9 +25,6 @@ _REFERENCES_WITHIN = 5.0
 """Seconds that the first feed waits for objects nobody could read yet. The kubelet asks again for what is missing, but
 its first repeat comes late: waiting a little is faster."""
 
-_SERVICE = ObjectRef("Service", "default", "kubernetes")
-"""Every container gets KUBERNETES_SERVICE_HOST, whatever enableServiceLinks says."""
-
 
 class References:
     """The objects that one Pod names, each watched as long as the Pod names it."""
@@ -97,6 +94,7 @@ class Guest:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._link.run())
                 group.create_task(self._keep_fed(before_feeding))
+                group.create_task(self._complain())
                 await cancellation.forever()
         except* GuestRefused as refusals:
             cancellation.heed()
@@ -119,12 +117,16 @@ class Guest:
                     self._link.feed(self._objects(pod, firewall))
             await self._changed.wait()
 
+    async def _complain(self) -> None:
+        await self._link.starved()
+        pod = self._current_pod()
+        if pod is not None:
+            self._surroundings.events.warning(pod, "ServicesUnknown", "The Pod waits until Services can be listed")
+
     def _objects(self, pod: KubeObject, firewall: KubeObject) -> list[KubeObject]:
         here = self._surroundings
         node = feed.guest_node(here.node, here.node_labels, self._size(), here.spec.node.address)
-        found = self._references.found()
-        services = [thing for thing in found if thing["kind"] == "Service"]
-        return list(feed.guest_objects(pod, node, firewall, found, services))
+        return list(feed.guest_objects(pod, node, firewall, self._references.found()))
 
     def _size(self) -> PodVMClass:
         """A class that is gone leaves VMs whose size nobody knows; they were admitted when it was known."""
@@ -142,7 +144,6 @@ def _references(pod: KubeObject) -> Iterable[ObjectRef]:
     yield from (ObjectRef("Secret", namespace, name) for name in wanted.secrets if name)
     if wanted.runtime_class:
         yield ObjectRef("RuntimeClass", "", wanted.runtime_class)
-    yield _SERVICE
 
 
 def _key(vm: PodVM) -> str:

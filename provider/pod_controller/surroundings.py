@@ -45,6 +45,8 @@ class Link(Protocol):
 
     def feed(self, objects: list[KubeObject]) -> None: ...
 
+    async def starved(self) -> None: ...
+
 
 class RelayHandlers(Protocol):
     """`relay_controller.RelayController`."""

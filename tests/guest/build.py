@@ -6,6 +6,7 @@ import json
 import ssl
 import struct
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +72,9 @@ def node(**labels: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE, "labels": labels}, "status": {}}
 
 
-def service(version: int = 10) -> dict[str, Any]:
-    metadata = {"namespace": "default", "name": "kubernetes", "resourceVersion": str(version)}
-    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"clusterIP": "10.0.0.1"}}
+def service(name: str = "kubernetes", namespace: str = "default", address: str = "10.0.0.1") -> dict[str, Any]:
+    metadata = {"namespace": namespace, "name": name}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"clusterIP": address}}
 
 
 OPEN = {"isolated": False, "rules": []}
@@ -127,6 +128,11 @@ class Provider:
             (length,) = struct.unpack(">I", await self.reader.readexactly(4))
             frame: dict[str, Any] = json.loads(await self.reader.readexactly(length))
         return frame
+
+    def feed(self, *objects: dict[str, Any], services: Iterable[dict[str, Any]] = ()) -> None:
+        """All that a provider says first."""
+        self.send(type="routes", apply=list(services), remove=[], first=True, last=True)
+        self.send(type="snapshot", objects=list(objects))
 
     async def hello(self, clone_id: str = "clone-1", uid: str = "uid-1") -> dict[str, Any]:
         self.send(type="hello", protocol=1, podUID=uid, cloneId=clone_id, time=time.time())

@@ -70,7 +70,7 @@ async def test_welcome_says_whether_there_is_a_snapshot_from_before(guest: Guest
         "machineId": "machine",
         "bootId": "boot",
     }
-    provider.send(type="snapshot", objects=[build.pod()])
+    provider.feed(build.pod())
     provider.send(type="ping")
     assert await provider.receive() == {"type": "pong"}
     assert (await (await guest.connect()).hello())["resumed"] is True
@@ -79,7 +79,7 @@ async def test_welcome_says_whether_there_is_a_snapshot_from_before(guest: Guest
 async def test_objects_are_applied_and_removed_in_order(guest: Guest) -> None:
     provider = await guest.connect()
     await provider.hello()
-    provider.send(type="snapshot", objects=[build.pod(1)])
+    provider.feed(build.pod(1))
     provider.send(type="apply", object=build.pod(2))
     provider.send(type="ping")
     await provider.receive()

@@ -57,7 +57,7 @@ async def test_a_parent_warms_up_freezes_when_told_and_serves_as_a_clone(
 
         provider = await guest.provider(report["port"])
         assert (await provider.hello())["resumed"] is False
-        provider.send(type="snapshot", objects=[build.pod()])
+        provider.feed(build.pod())
         provider.send(type="ping")
         await provider.receive()
         assert await guest.pods() == ["web"]
@@ -76,7 +76,7 @@ async def test_a_clone_that_boots_goes_the_same_way_and_keeps_its_key(guest: Gue
         assert await guest.pods() == 503
         provider = await guest.provider(first["port"])
         await provider.hello()
-        provider.send(type="snapshot", objects=[build.pod()])
+        provider.feed(build.pod())
         provider.send(type="ping")
         await provider.receive()
     guest.boot()
@@ -92,7 +92,7 @@ async def test_a_restarted_agent_answers_at_once_from_its_state(guest: Guest) ->
     async with guest.agent():
         provider = await guest.provider((await guest.report())["port"])
         await provider.hello()
-        provider.send(type="snapshot", objects=[build.pod(), build.config_map()])
+        provider.feed(build.pod(), build.config_map())
         provider.send(type="ping")
         await provider.receive()
         token = (guest.settings.run / "token").read_text()
@@ -185,7 +185,7 @@ async def test_the_agent_stays_small(guest: Guest) -> None:
         for _ in range(20):
             provider = await guest.provider(port)
             await provider.hello()
-            provider.send(type="snapshot", objects=[build.pod(), build.config_map(key="x" * (1 << 20))])
+            provider.feed(build.pod(), build.config_map(key="x" * (1 << 20)))
             provider.send(type="ping")
             await provider.receive()
         rss = _rss(process.pid)

@@ -191,7 +191,7 @@ async def test_a_restarted_agent_has_the_firewall_that_was_fed(guest: Guest) -> 
     async with guest.agent():
         provider = await guest.provider((await guest.report())["port"])
         await provider.hello()
-        provider.send(type="snapshot", objects=[build.firewall(CLOSED), build.pod()])
+        provider.feed(build.firewall(CLOSED), build.pod())
         provider.send(type="ping")
         await provider.receive()
         assert guest.gateway.loaded == [SHUT]

@@ -80,6 +80,14 @@ async def test_kube_proxy_lists_and_watches(routes: ServiceRoutes, proxy: Kubele
     assert (await anext(events))["type"] == "DELETED"
 
 
+async def test_kube_proxy_leaves_out_the_services_of_another_proxy(routes: ServiceRoutes, proxy: Kubelet) -> None:
+    others = service("others")
+    others["metadata"]["labels"] = {"service.kubernetes.io/service-proxy-name": "cilium"}
+    routes.change([service("own"), others], [], first=True, last=True)
+    _, value, _ = await proxy.ask("GET", SERVICES_PATH)
+    assert [each["metadata"]["name"] for each in value["items"]] == ["own"]
+
+
 async def test_what_is_not_in_the_next_full_set_is_gone_with_its_last_frame(routes: ServiceRoutes) -> None:
     routes.change([service("a"), service("b")], [], first=True, last=True)
     routes.change([service("c")], [], first=True, last=False)

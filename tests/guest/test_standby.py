@@ -16,7 +16,7 @@ async def test_a_standby_clone_reports_and_greets_without_a_pod_and_is_bound_lat
         port = (await guest.report())["port"]
         early = await guest.provider(port)
         assert (await early.hello(uid=""))["podUID"] == ""
-        early.send(type="snapshot", objects=[build.node(), build.service()])
+        early.feed(build.node(), services=[build.service()])
         early.send(type="ping")
         await early.receive()
         assert await guest.pods() == []  # a clone without a pod has none: that is the truth
@@ -25,7 +25,7 @@ async def test_a_standby_clone_reports_and_greets_without_a_pod_and_is_bound_lat
         provider = await guest.provider(port)
         assert (await provider.hello())["podUID"] == "uid-1"
         assert await early.ended()
-        provider.send(type="snapshot", objects=[build.node(), build.pod()])
+        provider.feed(build.node(), build.pod())
         provider.send(type="ping")
         await provider.receive()
         assert await guest.pods() == ["web"]

@@ -76,6 +76,14 @@ class Linked:
                 pass
 
 
+def known_routes() -> RouteTable:
+    """Of a cluster without Services."""
+    table = RouteTable()
+    for kind in service_feed.KINDS:
+        table.replace(kind.name, {})
+    return table
+
+
 @pytest.fixture
 async def agent() -> AsyncIterator[Agent]:
     made = Agent()
@@ -95,7 +103,7 @@ async def agent() -> AsyncIterator[Agent]:
 def linked(agent: Agent) -> Linked:
     asked: asyncio.Queue[RelayRequest] = asyncio.Queue()
     may_answer = asyncio.Event()
-    routes = RouteTable()
+    routes = known_routes()
     states: asyncio.Queue[LinkState] = asyncio.Queue()
 
     async def relay(request: RelayRequest) -> RelayReply:
@@ -114,6 +122,7 @@ def linked(agent: Agent) -> Linked:
         on_change=states.put_nowait,
         clock=lambda: 1234.5,
         routes=routes,
+        scope=service_feed.ROUTED,
     )
     may_answer.set()
     return Linked(agent, made, states, asked, may_answer, routes)
@@ -146,12 +155,10 @@ async def test_a_guest_gets_all_first_and_differences_then(running: Linked) -> N
     assert (removed["type"], removed["object"]["metadata"]["name"]) == ("remove", "a")
 
 
-async def test_a_guest_is_told_of_services_and_of_their_changes_without_waiting_for_its_pod(
+async def test_a_guest_is_told_of_services_and_of_their_changes(
     running: Linked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(link, "ROUTES_APART", 0.01)
-    for kind in service_feed.KINDS:
-        running.routes.replace(kind.name, {})
     told = await running.agent.next("routes")
     assert (told["apply"], told["first"], told["last"]) == ([], True, True)
     running.routes.change(service_feed.Key("Service", "default", "web"), b'{"kind":"Service"}')
@@ -159,6 +166,39 @@ async def test_a_guest_is_told_of_services_and_of_their_changes_without_waiting_
     (await running.agent.connections.get()).transport.abort()
     again = await running.agent.next("routes")
     assert (again["apply"], again["first"], again["last"]) == ([{"kind": "Service"}], True, True)
+
+
+async def test_services_come_before_a_pods_first_objects(running: Linked) -> None:
+    running.link.feed([make_pod()])
+    assert (await running.agent.next("routes", "snapshot"))["type"] == "routes"
+    assert (await running.agent.next("routes", "snapshot"))["type"] == "snapshot"
+
+
+async def test_a_pod_waits_for_services_that_cannot_be_listed_and_that_is_said(
+    linked: Linked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "STARVED", 0.01)
+    linked.link._routes = table = RouteTable()
+    linked.link.feed([make_pod()])
+    task = asyncio.create_task(linked.link.run())
+    async with asyncio.timeout(30):
+        await linked.link.starved()
+    assert [linked.agent.heard.get_nowait()["type"] for _ in range(linked.agent.heard.qsize())] == ["hello"]
+    for kind in service_feed.KINDS:
+        table.replace(kind.name, {})
+    await linked.agent.next("snapshot")
+    task.cancel()
+
+
+async def test_a_pod_that_runs_is_told_that_it_is_deleted_though_services_cannot_be_listed(
+    agent: Agent, linked: Linked
+) -> None:
+    agent.answer["resumed"] = True
+    linked.link._routes = RouteTable()
+    linked.link.feed([make_pod()])
+    task = asyncio.create_task(linked.link.run())
+    assert (await agent.next("routes", "snapshot"))["type"] == "snapshot"
+    task.cancel()
 
 
 async def test_after_a_broken_connection_all_is_sent_again(running: Linked) -> None:

@@ -6,11 +6,11 @@ import json
 from provider import service_feed
 from provider.guest import routes
 from provider.guest.routes import RouteSubscription, RouteTable
-from provider.service_feed import Key
+from provider.service_feed import ROUTED, Key, linked
 
 
-def key(name: str) -> Key:
-    return Key("Service", "default", name)
+def key(name: str, namespace: str = "default") -> Key:
+    return Key("Service", namespace, name)
 
 
 def value(name: str, port: int = 80) -> bytes:
@@ -42,7 +42,7 @@ def names(objects: list[dict]) -> list[str]:
 
 async def test_nothing_is_said_before_everything_is_known() -> None:
     table = RouteTable()
-    asking = asyncio.create_task(all_of(table.subscribe()))
+    asking = asyncio.create_task(all_of(table.subscribe(ROUTED)))
     table.replace("Service", {key("a"): value("a")})
     await asyncio.sleep(0)
     assert not asking.done()
@@ -53,13 +53,13 @@ async def test_nothing_is_said_before_everything_is_known() -> None:
 
 
 async def test_no_services_are_said_too() -> None:
-    (frame,) = await all_of(known().subscribe())
+    (frame,) = await all_of(known().subscribe(ROUTED))
     assert frame == {"type": "routes", "apply": [], "remove": [], "first": True, "last": True}
 
 
 async def test_a_large_cluster_comes_in_several_frames() -> None:
     table = known(*(f"service-{number}" for number in range(2000)))
-    frames = await all_of(table.subscribe())
+    frames = await all_of(table.subscribe(ROUTED))
     assert len(frames) > 2
     assert [frame.get("first", False) for frame in frames] == [True] + [False] * (len(frames) - 1)
     assert [frame.get("last", False) for frame in frames] == [False] * (len(frames) - 1) + [True]
@@ -69,7 +69,7 @@ async def test_a_large_cluster_comes_in_several_frames() -> None:
 
 async def test_a_change_is_told_as_it_is_then_and_once() -> None:
     table = known("a", "b")
-    subscription = table.subscribe()
+    subscription = table.subscribe(ROUTED)
     await subscription.all()
     for port in (81, 82, 83):
         table.change(key("a"), value("a", port))
@@ -85,7 +85,7 @@ async def test_a_change_is_told_as_it_is_then_and_once() -> None:
 
 async def test_what_is_the_same_for_guests_is_no_news() -> None:
     table = known("a")
-    subscription = table.subscribe()
+    subscription = table.subscribe(ROUTED)
     await subscription.all()
     table.replace("Service", {key("a"): value("a")})
     asking = asyncio.create_task(news_of(subscription))
@@ -98,7 +98,7 @@ async def test_what_is_the_same_for_guests_is_no_news() -> None:
 
 async def test_what_changes_while_all_is_being_sent_is_told_after() -> None:
     table = known("a", "b")
-    subscription = table.subscribe()
+    subscription = table.subscribe(ROUTED)
     frames = await subscription.all()
     table.change(key("a"), None)
     (first,) = [json.loads(payload) for payload in frames]
@@ -109,7 +109,21 @@ async def test_what_changes_while_all_is_being_sent_is_told_after() -> None:
 
 async def test_a_connection_that_ended_costs_nothing_more() -> None:
     table = known("a")
-    subscription = table.subscribe()
+    subscription = table.subscribe(ROUTED)
     subscription.close()
     table.change(key("a"), None)
     assert subscription._pending == {}
+
+
+async def test_a_guest_without_kube_proxy_is_told_what_its_pods_containers_are_and_no_more() -> None:
+    table = RouteTable()
+    mine, others, always = key("web", "mine"), key("web", "others"), key("kubernetes")
+    subscription = table.subscribe(linked("mine"))
+    assert [name for name, event in table.wanted.items() if event.is_set()] == ["Service"]
+    table.replace("Service", {each: value(each.name) for each in (mine, others, always, key("web"))})
+    (frame,) = await all_of(subscription)
+    assert len(frame["apply"]) == 2
+    table.change(others, None)
+    table.change(mine, None)
+    (frame,) = await news_of(subscription)
+    assert [each["metadata"]["namespace"] for each in frame["remove"]] == ["mine"]

@@ -10,7 +10,7 @@ import pytest
 from provider import errors
 from provider.guest.routes import RouteTable
 from provider.kube import service_watch
-from provider.service_feed import Key
+from provider.service_feed import ROUTED, Key, linked
 
 
 def service(name: str, version: str = "5", **spec: Any) -> dict:
@@ -61,7 +61,7 @@ async def following(cluster: Cluster, table: RouteTable) -> AsyncIterator[None]:
 
 async def until(table: RouteTable, *names: str) -> None:
     async with asyncio.timeout(5):
-        while {key.name for key in table.keys()} != set(names):  # noqa: ASYNC110, SIM118 - a table of ours
+        while {key.name for key in table.keys(ROUTED)} != set(names):  # noqa: ASYNC110 - a table of ours
             await asyncio.sleep(0)
 
 
@@ -71,18 +71,26 @@ async def test_nothing_is_asked_before_a_guest_wants_to_know(cluster: Cluster) -
         for _ in range(10):
             await asyncio.sleep(0)
         assert cluster.asked == []
-        table.subscribe()
+        table.subscribe(ROUTED)
         await until(table, "a")
 
 
-async def test_only_what_kube_proxy_would_ask_for_is_asked_for(cluster: Cluster) -> None:
+async def test_guests_without_kube_proxy_need_no_endpoints(cluster: Cluster) -> None:
     table = RouteTable()
-    table.subscribe()
+    table.subscribe(linked("default"))
     async with following(cluster, table):
-        await table.known()
+        await until(table, "a")
+    assert {path for path, _ in cluster.asked} == {"/api/v1/services"}
+
+
+async def test_only_what_guests_would_ask_for_is_asked_for(cluster: Cluster) -> None:
+    table = RouteTable()
+    table.subscribe(ROUTED)
+    async with following(cluster, table):
+        await table.known(ROUTED)
     asked = {path: query for path, query in cluster.asked}
     assert asked["/api/v1/services"]["fieldSelector"] == "spec.clusterIP!=None"
-    assert asked["/api/v1/services"]["labelSelector"] == "!service.kubernetes.io/service-proxy-name"
+    assert "labelSelector" not in asked["/api/v1/services"]
     slices = "/apis/discovery.k8s.io/v1/endpointslices"
     assert asked[slices]["labelSelector"] == "!service.kubernetes.io/headless"
 
@@ -93,7 +101,7 @@ async def test_pages_are_put_together_and_changes_follow(cluster: Cluster) -> No
         "more": {"items": [service("b"), service("headless", clusterIP="None")], "metadata": {"resourceVersion": "5"}},
     }
     table = RouteTable()
-    table.subscribe()
+    table.subscribe(ROUTED)
     async with following(cluster, table):
         await until(table, "a", "b")
         cluster.events.put_nowait({"type": "ADDED", "object": service("c", "6")})
@@ -106,7 +114,7 @@ async def test_pages_are_put_together_and_changes_follow(cluster: Cluster) -> No
 
 async def test_a_watch_goes_on_where_the_last_one_ended_and_lists_again_when_it_cannot(cluster: Cluster) -> None:
     table = RouteTable()
-    table.subscribe()
+    table.subscribe(ROUTED)
     async with following(cluster, table):
         await until(table, "a")
         cluster.events.put_nowait({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "9"}}})
@@ -120,6 +128,6 @@ async def test_a_watch_goes_on_where_the_last_one_ended_and_lists_again_when_it_
 async def test_a_cluster_without_service_cidrs_has_none(cluster: Cluster) -> None:
     cluster.without = {"/apis/networking.k8s.io/v1/servicecidrs"}
     table = RouteTable()
-    table.subscribe()
+    table.subscribe(ROUTED)
     async with following(cluster, table), asyncio.timeout(5):
-        await table.known()
+        await table.known(ROUTED)

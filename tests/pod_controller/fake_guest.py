@@ -24,6 +24,7 @@ class FakeGuests:
     def __init__(self, vsphere: FakeVSphere) -> None:
         self.refuse = False  # to serve
         self.reachable = True
+        self.services_known = True  # where not, no guest is fed
         self.end_pods = True  # when they are deleted
         self.exit_phase = ""  # phase in which the containers end by themselves, soon after their start
         self.fed: dict[str, list[KubeObject]] = {}  # by moref: all Pods that were fed
@@ -61,6 +62,10 @@ class FakeLink:
         self._guests.fed.setdefault(self._vm.moref, []).append(objects[-1])
         self._fed.set()
 
+    async def starved(self) -> None:
+        if self._guests.services_known:
+            await asyncio.Event().wait()
+
     async def run(self) -> None:
         state = LinkState.CONNECTING
         while True:
@@ -72,7 +77,7 @@ class FakeLink:
             if now is not state:
                 state = now
                 self._on_change(state)
-            if state is LinkState.CONNECTED and self._fed.is_set():
+            if state is LinkState.CONNECTED and self._fed.is_set() and self._guests.services_known:
                 await self._sync(self._pod or {})
 
     async def _sync(self, pod: KubeObject) -> None:

@@ -135,7 +135,7 @@ async def test_a_clone_that_fails_is_said_on_the_pod_tried_again_and_taken_back(
     world.vsphere.fail("clone", *[errors.ParentNotFrozen("not yet")] * 3)
     world.pods.create()
     await world.until(lambda: world.pods.status().get("reason") == "ParentNotFrozen")
-    assert world.pods.phase() == "Pending"
+    assert world.pods.phase() != "Running"
     assert "FailedCreatePodSandBox" in world.events.reasons()
     await world.until(lambda: world.pods.phase() == "Running")
     assert (world.count("clone"), len(world.vsphere.vms)) == (4, 1)
@@ -455,3 +455,17 @@ async def test_a_clone_that_is_not_permitted_puts_the_accounts_rights_in_doubt(w
     )
     await world.run_pod()
     assert world.rights_doubted == 1
+
+
+async def test_a_pod_that_waits_for_the_clusters_services_says_so(world: World) -> None:
+    world.guests.services_known = False
+    world.pods.create()
+    await world.passes(60)
+    assert "ServicesUnknown" in world.events.reasons()
+    assert world.pods.phase() != "Running"
+
+
+async def test_services_that_are_known_are_no_event(world: World) -> None:
+    await world.run_pod()
+    await world.passes(60)
+    assert "ServicesUnknown" not in world.events.reasons()
