@@ -1,30 +1,24 @@
 """ConfigMaps, Secrets and the like that Pods name: one watch for each object, shared by the Pods, ended with the last.
 
-Read as the virtual node itself (`system:node:…`): the Node authorizer lets it see what its Pods name and nothing else,
-so a bug here cannot read more. It learns of a new Pod a moment after us: the first refusals are asked again at once.
+Listing and watching is `reflector`'s. Read as the virtual node itself (`system:node:…`): the Node authorizer lets it
+see what its Pods name and nothing else, so a bug here cannot read more. It learns of a new Pod a moment after us: the
+reflector asks again at once after its first refusals.
 """
 
 import asyncio
 import contextlib
-import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import structlog
-
-from provider import errors
 from provider.kube.client import KubeObject, as_node, path
-
-log = structlog.get_logger(__name__)
+from provider.kube.reflector import Reflector
 
 _KINDS = {
     "ConfigMap": ("v1", "configmaps"),
     "Secret": ("v1", "secrets"),
     "RuntimeClass": ("node.k8s.io/v1", "runtimeclasses"),
 }
-_FIRST_DELAY, _LAST_DELAY = 0.05, 30.0
-_WATCH_SECONDS = (300, 600)  # spread, so that watches do not all end at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +42,49 @@ class WatchClient(Protocol):
     ) -> AsyncIterator[KubeObject]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class _AsNode:
+    """`reflector.ListClient` in the name of a virtual node."""
+
+    client: WatchClient
+    headers: Mapping[str, str]
+
+    async def request(self, method: str, url_path: str, *, query: Mapping[str, str]) -> KubeObject:
+        return await self.client.request(method, url_path, query=query, headers=self.headers)
+
+    def stream(self, url_path: str, *, query: Mapping[str, str]) -> AsyncIterator[KubeObject]:
+        return self.client.stream(url_path, query=query, headers=self.headers)
+
+
 @dataclass(slots=True)
 class _Watched:
-    task: asyncio.Task[None]
+    """`reflector.Receiver` of one object."""
+
     known: asyncio.Event = field(default_factory=asyncio.Event)
     value: KubeObject | None = None
     listeners: list[Callable[[], None]] = field(default_factory=list)
+    task: asyncio.Task[None] | None = None
+
+    def listed(self, all_there_are: list[KubeObject]) -> None:
+        self._learn(all_there_are[0] if all_there_are else None)
+
+    def seen(self, thing: KubeObject) -> None:
+        self._learn(thing)
+
+    def gone(self, thing: KubeObject) -> None:
+        self._learn(None)
+
+    def _learn(self, value: KubeObject | None) -> None:
+        news = not self.known.is_set() or _version(value) != _version(self.value)
+        self.value = value
+        self.known.set()
+        if news:
+            for listener in list(self.listeners):
+                listener()
+
+    def end(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
 
 
 class Subscription:
@@ -85,8 +116,7 @@ class ObjectWatches:
     """The objects that the Pods of one virtual node name."""
 
     def __init__(self, client: WatchClient, node: str) -> None:
-        self._client = client
-        self._headers = as_node(node)
+        self._client = _AsNode(client, as_node(node))
         self._watched: dict[ObjectRef, _Watched] = {}
 
     def __len__(self) -> int:
@@ -96,8 +126,7 @@ class ObjectWatches:
         """Begin to watch an object if nobody does yet; `on_change` is called after every change."""
         watched = self._watched.get(ref)
         if watched is None:
-            task = asyncio.create_task(self._run(ref), name=f"watch {ref.kind} {ref.namespace}/{ref.name}")
-            watched = self._watched[ref] = _Watched(task)
+            watched = self._watched[ref] = self._watch(ref)
         watched.listeners.append(on_change)
         return Subscription(self, ref, watched, on_change)
 
@@ -110,77 +139,25 @@ class ObjectWatches:
             watched.listeners.remove(on_change)
         if not watched.listeners:
             del self._watched[ref]
-            watched.task.cancel()
+            watched.end()
 
     async def close(self) -> None:
         watched, self._watched = list(self._watched.values()), {}
         for each in watched:
-            each.task.cancel()
-        await asyncio.gather(*(each.task for each in watched), return_exceptions=True)
+            each.end()
+        await asyncio.gather(*(each.task for each in watched if each.task), return_exceptions=True)
 
-    async def _run(self, ref: ObjectRef) -> None:
-        delay = _FIRST_DELAY
-        while True:
-            try:
-                version = await self._list(ref)
-                delay = _FIRST_DELAY
-                while version:
-                    version = await self._watch(ref, version)
-            except errors.KubeError as error:
-                level = log.debug if delay < 1 else log.warning
-                level("object cannot be watched", object=f"{ref.kind} {ref.namespace}/{ref.name}", error=str(error))
-                await asyncio.sleep(delay * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load
-                delay = min(delay * 2, _LAST_DELAY)
+    def _watch(self, ref: ObjectRef) -> _Watched:
+        api_version, plural = _KINDS[ref.kind]
 
-    async def _list(self, ref: ObjectRef) -> str:
-        query = {"fieldSelector": f"metadata.name={ref.name}"}
-        found = await self._client.request("GET", _path(ref), query=query, headers=self._headers)
-        items = found.get("items") or ()
-        self._learn(ref, _complete(ref, items[0]) if items else None)
-        return str(found["metadata"]["resourceVersion"])
+        def keep(thing: KubeObject) -> KubeObject:
+            """Items of a list carry neither kind nor apiVersion."""
+            return {**thing, "kind": ref.kind, "apiVersion": api_version}
 
-    async def _watch(self, ref: ObjectRef, version: str) -> str:
-        """The version to go on from when the server ended the stream; empty: the version is too old, list again."""
-        query = {
-            "fieldSelector": f"metadata.name={ref.name}",
-            "watch": "true",
-            "allowWatchBookmarks": "true",
-            "resourceVersion": version,
-            "timeoutSeconds": str(random.randint(*_WATCH_SECONDS)),  # noqa: S311
-        }
-        async for event in self._client.stream(_path(ref), query=query, headers=self._headers):
-            thing = event.get("object") or {}
-            match event.get("type"):
-                case "ADDED" | "MODIFIED":
-                    self._learn(ref, _complete(ref, thing))
-                case "DELETED":
-                    self._learn(ref, None)
-                case "ERROR":
-                    return ""
-            version = (thing.get("metadata") or {}).get("resourceVersion") or version
-        return version
-
-    def _learn(self, ref: ObjectRef, value: KubeObject | None) -> None:
-        watched = self._watched.get(ref)
-        if watched is None:
-            return
-        first = not watched.known.is_set()
-        changed = _version(value) != _version(watched.value)
-        watched.value = value
-        watched.known.set()
-        if changed or first:
-            for listener in list(watched.listeners):
-                listener()
-
-
-def _path(ref: ObjectRef) -> str:
-    api_version, plural = _KINDS[ref.kind]
-    return path(api_version, plural, namespace=ref.namespace)
-
-
-def _complete(ref: ObjectRef, thing: KubeObject) -> KubeObject:
-    """Items of a list carry neither kind nor apiVersion."""
-    return {**thing, "kind": ref.kind, "apiVersion": _KINDS[ref.kind][0]}
+        watched, place = _Watched(), path(api_version, plural, namespace=ref.namespace)
+        reflector = Reflector(self._client, place, keep, watched, {"fieldSelector": f"metadata.name={ref.name}"})
+        watched.task = asyncio.create_task(reflector.run(), name=f"watch {ref.kind} {ref.namespace}/{ref.name}")
+        return watched
 
 
 def _version(thing: KubeObject | None) -> tuple[str, str] | None:

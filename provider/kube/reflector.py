@@ -1,7 +1,7 @@
 """All objects of one kind, listed and then watched: what is kept of each is decided by whoever asks, at once.
 
-For kinds of which there may be very many: lists come in pages, and no object lives longer than it takes to read it. Of
-single objects `objects` has the watches, of the Pods of a virtual node kopf (`pod_watch`).
+For kinds of which there may be very many: lists come in pages, and no object lives longer than it takes to read it. The
+Pods of a virtual node are kopf's to watch (`pod_watch`).
 """
 
 import asyncio
@@ -80,7 +80,7 @@ class Reflector(Generic[T]):
                     await asyncio.sleep(_LAST_DELAY)
                     continue
                 level = log.debug if delay < 1 else log.warning
-                level("objects cannot be watched", path=self._path, error=str(error))
+                level("objects cannot be watched", path=self._path, selected=self._selected, error=str(error))
                 await asyncio.sleep(delay * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load
                 delay = min(delay * 2, _LAST_DELAY)
 
