@@ -68,7 +68,6 @@ class PodNetwork:
     gateways: tuple[str, ...]
     isolation: str
     denied: tuple[str, ...]  # networks, addresses and first-last ranges that the Pod must not reach
-    service_routing: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +230,6 @@ def _pod_network(network: PodNetwork) -> dict[str, Any]:
         "gateways": list(network.gateways),
         "isolation": network.isolation,
         "denied": list(network.denied),
-        "serviceRouting": network.service_routing,
     }
 
 

@@ -60,7 +60,6 @@ def of_guest(spec: VirtualContainerHostSpec, own: Sequence[str]) -> guestinfo.Po
             (network.gateway,) if network.gateway else (),
             Isolation.NONE.value,
             (*pools(spec).management.texts(), spec.node.address),
-            service_routing(spec).value,
         )
     both = pools(spec)
     denied = [*(str(subnet) for subnet in _subnets(both.management, network.prefix_length)), spec.node.address]
@@ -73,7 +72,6 @@ def of_guest(spec: VirtualContainerHostSpec, own: Sequence[str]) -> guestinfo.Po
         tuple(family.gateway for _, family in told if family.gateway),
         pods.isolation.value,
         tuple(denied),
-        service_routing(spec).value,
     )
 
 

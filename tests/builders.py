@@ -56,7 +56,7 @@ def make_vm(moref: str = "vm-1", *, uid: str = UID, name: str = "web", **fields:
 
 def make_pod_network(*addresses: str, **fields: Any) -> guestinfo.PodNetwork:
     """As a guest is told of a Pod's network where nothing is isolated or denied."""
-    given: dict[str, Any] = {"gateways": (), "isolation": "None", "denied": (), "service_routing": "Guest"}
+    given: dict[str, Any] = {"gateways": (), "isolation": "None", "denied": ()}
     own = tuple(f"{address}/{64 if ':' in address else 24}" for address in addresses or ("10.1.0.5",))
     return guestinfo.PodNetwork(**{**given, **fields, "addresses": own})
 

@@ -76,7 +76,6 @@ def test_a_guest_is_told_of_its_pods_network() -> None:
         "gateways": ["10.1.0.1"],
         "isolation": "Pod",
         "denied": ["10.0.0.0/24"],
-        "serviceRouting": "Guest",
     }
     alone = guestinfo.encode_clone(make_clone_facts(pod_network=make_pod_network()))
     assert json.loads(alone[guestinfo.IDENTITY])["podNetwork"]["gateways"] == []

@@ -97,14 +97,13 @@ def test_ranges_of_the_vms_are_named_by_their_own_field() -> None:
 def test_a_pod_may_not_reach_the_management_network() -> None:
     told = pod_network.of_guest(make_own(), ["10.1.0.20"])
     assert (told.addresses, told.gateways) == (("10.1.0.20/24",), ("10.1.0.1",))
-    assert (told.isolation, told.service_routing) == ("Pod", "Guest")
+    assert told.isolation == "Pod"
     assert told.denied == ("10.0.0.0/24", "192.0.2.10")
 
 
 def test_a_pod_may_not_reach_its_peers_where_that_is_denied() -> None:
-    told = pod_network.of_guest(make_own(peerTraffic="Deny", serviceRouting="None"), ["10.1.0.20"])
+    told = pod_network.of_guest(make_own(peerTraffic="Deny"), ["10.1.0.20"])
     assert told.denied == ("10.0.0.0/24", "192.0.2.10", "10.1.0.16-10.1.0.250")
-    assert told.service_routing == "None"
 
 
 def test_every_subnet_of_the_management_network_is_denied_once() -> None:
@@ -140,3 +139,10 @@ def test_parents_are_told_of_the_clusters_dns_only_where_there_is_one() -> None:
     common = guest_setup.common(Registries(), None, Proxy(), ClusterDNS(servers=["10.96.0.10"]))
     assert common == {"dns": {"servers": ["10.96.0.10"], "domain": "cluster.local"}}
     assert guest_setup.common(Registries(), None, Proxy()) == {}
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"), [(make_spec(), "Guest"), (make_own(), "Guest"), (make_own(serviceRouting="None"), "None")]
+)
+def test_guests_route_services_unless_the_spec_says_otherwise(spec: VirtualContainerHostSpec, said: str) -> None:
+    assert pod_network.service_routing(spec).value == said

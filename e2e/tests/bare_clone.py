@@ -129,7 +129,6 @@ def make(lab: RunningLab, provider: Provider, guest: str, name: str) -> BareClon
             "gateways": ["10.78.0.1"],
             "isolation": "Pod",
             "denied": ["10.77.0.0/24"],
-            "serviceRouting": "Guest",
         },
         "time": time.time(),
         "seed": base64.b64encode(os.urandom(64)).decode(),

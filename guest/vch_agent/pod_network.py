@@ -7,14 +7,12 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any
 
 from . import checked
 from .netlink import Address, Interface
 
 _AT = "identity.podNetwork"
-
-Choice = TypeVar("Choice", bound=StrEnum)
 
 
 class Isolation(StrEnum):
@@ -23,13 +21,6 @@ class Isolation(StrEnum):
     POD = "Pod"
     """None: all goes by way of the gateway, and nobody else is ever asked for."""
     NAMESPACE = "Namespace"
-    NONE = "None"
-
-
-class ServiceRouting(StrEnum):
-    """Who turns the addresses of Services into those of Pods."""
-
-    GUEST = "Guest"
     NONE = "None"
 
 
@@ -55,7 +46,6 @@ class PodNetwork:
     isolation: Isolation
     denied: tuple[Range, ...]
     """What the Pod must not reach; in order, apart from each other."""
-    service_routing: ServiceRouting
 
     @classmethod
     def parse(cls, value: Any) -> "PodNetwork":
@@ -74,9 +64,8 @@ class PodNetwork:
         return cls(
             addresses=addresses,
             gateways=gateways,
-            isolation=_choice(value, "isolation", Isolation),
+            isolation=_isolation(value.get("isolation")),
             denied=tuple(merged(_each(value, "denied", _range))),
-            service_routing=_choice(value, "serviceRouting", ServiceRouting),
         )
 
     def address(self, version: int) -> Interface | None:
@@ -125,8 +114,7 @@ def _families(field: str, values: Iterable[Any]) -> set[int]:
     return found
 
 
-def _choice(value: dict[str, Any], field: str, choices: type[Choice]) -> Choice:
-    told = value.get(field)
-    if told not in list(choices):
-        raise ValueError(f"{_AT}.{field}: one of {', '.join(choices)} is required")
-    return choices(told)
+def _isolation(told: Any) -> Isolation:
+    if told not in list(Isolation):
+        raise ValueError(f"{_AT}.isolation: one of {', '.join(Isolation)} is required")
+    return Isolation(told)

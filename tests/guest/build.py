@@ -53,7 +53,6 @@ def pod_network(**changes: Any) -> dict[str, Any]:
         "gateways": ["10.78.0.1"],
         "isolation": "Pod",
         "denied": ["10.77.0.0/24"],
-        "serviceRouting": "Guest",
     }
     return fields | changes
 

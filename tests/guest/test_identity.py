@@ -4,7 +4,7 @@ import json
 
 import pytest
 from vch_agent.identity import Identity, Phase, report, same_clone
-from vch_agent.pod_network import Isolation, ServiceRouting
+from vch_agent.pod_network import Isolation
 
 from tests.guest import build
 
@@ -40,7 +40,6 @@ def test_every_field_is_read() -> None:
         ({"podNetwork": build.pod_network(isolation="Node")}, "podNetwork.isolation: one of Pod, Namespace, None"),
         ({"podNetwork": build.pod_network(denied=["10.0.0.9-10.0.0.1"])}, r"podNetwork.denied\[0\]"),
         ({"podNetwork": build.pod_network(denied=[7])}, r"podNetwork.denied\[0\]"),
-        ({"podNetwork": build.pod_network(serviceRouting=True)}, "podNetwork.serviceRouting"),
     ],
 )
 def test_the_error_names_the_field(change: dict[str, object], named: str) -> None:
@@ -75,6 +74,6 @@ def test_the_pods_network_is_read() -> None:
     network = Identity.parse({**VALUE, "podNetwork": told}).pod_network
     assert list(map(str, network.addresses)) == ["10.78.0.20/24", "fd00::20/64"]
     assert (str(network.gateway(4)), str(network.gateway(6))) == ("10.78.0.1", "fe80::1")
-    assert (network.isolation, network.service_routing) == (Isolation.POD, ServiceRouting.GUEST)
+    assert network.isolation is Isolation.POD
     # nftables refuses ranges that meet.
     assert list(map(str, network.denied)) == ["10.9.0.1", "10.77.0.0-10.77.0.20", "fd01::-fd01::3"]
