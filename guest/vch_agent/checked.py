@@ -45,18 +45,18 @@ def line(value: Any, at: str) -> str:
     return value
 
 
-def listed(value: Any, at: str) -> list[Any]:
-    """A list; none is an empty one. Raises ValueError."""
-    if value is None:
+def listed(value: Any, at: str, *, required: bool = False) -> list[Any]:
+    """A list; none is an empty one, unless it is required. Raises ValueError."""
+    if value is None and not required:
         return []
     if not isinstance(value, list):
         raise ValueError(f"{at}: a list is required")
     return value
 
 
-def mapping(value: Any, at: str) -> dict[str, Any]:
-    """An object; none is an empty one. Raises ValueError."""
-    if value is None:
+def mapping(value: Any, at: str, *, required: bool = False) -> dict[str, Any]:
+    """An object; none is an empty one, unless it is required. Raises ValueError."""
+    if value is None and not required:
         return {}
     if not isinstance(value, dict):
         raise ValueError(f"{at}: an object is required")

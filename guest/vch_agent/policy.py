@@ -9,10 +9,13 @@ Sets of addresses and ports are anonymous, parts of their rules: flushing a chai
 transaction leaves nothing behind of the rules before, however many those were.
 """
 
+import functools
 import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+
+from . import checked
 
 API_VERSION, KIND = "guest.vch.dev/v1", "Firewall"
 TABLE = "inet vch"
@@ -22,6 +25,10 @@ _PROTOCOLS = {"TCP": "tcp", "UDP": "udp", "SCTP": "sctp"}
 _ANY = "Any"
 _LAST_PORT = 65535
 _BITS = {4: 32, 6: 128}
+
+# Nothing may be left out: an absent list of peers must not pass for everybody.
+_object = functools.partial(checked.mapping, required=True)
+_list = functools.partial(checked.listed, required=True)
 
 Range = tuple[int, int]
 """First and last, both included."""
@@ -195,19 +202,6 @@ def _number(port: dict[str, Any], name: str, field: str) -> int:
     if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found <= _LAST_PORT:
         raise ValueError(f"{field}.{name}: a number from 0 to {_LAST_PORT} is required")
     return found
-
-
-def _object(value: Any, field: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError(f"{field}: an object is required")
-    return value
-
-
-def _list(value: Any, field: str) -> list[Any]:
-    """Never left out: an absent list of peers must not pass for everybody."""
-    if not isinstance(value, list):
-        raise ValueError(f"{field}: a list is required")
-    return value
 
 
 def _merged(ranges: list[Range]) -> tuple[Range, ...]:
