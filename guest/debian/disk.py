@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from debian.rootfs import EPOCH, run
+from vch_agent import firewall
 
 SIZE = "8G"
 _INODES = "131072"
@@ -50,40 +51,15 @@ _MASKED = (
     "timers.target",
 )
 _ENABLED = ("containerd.service", "kube-proxy.service", "kubelet.service", "vch-agent.service")
-_NETFILTER = (
-    # What `firewall.MODULES` names, and what those need.
-    "nf_conncount",
-    "nf_conntrack",
-    "nf_conntrack_netlink",
-    "nf_nat",
-    "nf_tables",
-    "nfnetlink",
-    "nft_chain_nat",
-    "nft_connlimit",
-    "nft_ct",
-    "nft_fib",
-    "nft_fib_inet",
-    "nft_hash",
-    "nft_limit",
-    "nft_log",
-    "nft_masq",
-    "nft_nat",
-    "nft_numgen",
-    "nft_objref",
-    "nft_reject",
-    "nft_reject_inet",
-)
-_NETFILTER_BY_FAMILY = ("nf_defrag", "nf_reject", "nft_fib", "nft_reject")
+_NEEDED = ("nf_conncount", "nf_conntrack", "nf_nat", "nf_tables", "nfnetlink", "nft_fib", "nft_reject")
+"""By those that `firewall.MODULES` names."""
+_NEEDED_BY_FAMILY = ("nf_defrag", "nf_reject", "nft_fib", "nft_reject")
+_DRIVERS = ("dummy", "veth")
 LOADABLE = (
-    "kernel/drivers/net/dummy.ko",
-    "kernel/drivers/net/veth.ko",
+    *(f"kernel/drivers/net/{name}.ko" for name in _DRIVERS),
     "kernel/lib/libcrc32c.ko",
-    *(f"kernel/net/netfilter/{name}.ko" for name in _NETFILTER),
-    *(
-        f"kernel/net/{family}/netfilter/{name}_{family}.ko"
-        for family in ("ipv4", "ipv6")
-        for name in _NETFILTER_BY_FAMILY
-    ),
+    *(f"kernel/net/netfilter/{name}.ko" for name in (*_NEEDED, *firewall.MODULES) if name not in _DRIVERS),
+    *(f"kernel/net/{family}/netfilter/{name}_{family}.ko" for family in ("ipv4", "ipv6") for name in _NEEDED_BY_FAMILY),
 )
 """Modules that a parent loads or may be told to, besides those of the initrd: this kernel has 90 MB of them."""
 _REMOVED = ("var/cache", "var/lib/apt", "var/log", "etc/machine-id", "etc/hostname", "etc/resolv.conf", "etc/apt")
