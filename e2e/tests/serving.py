@@ -13,13 +13,25 @@ from e2e.tests.builders import make_container, make_pod
 from e2e.tests.kube import Kube, KubeObject
 
 PORT = 8080
-_SERVE = f"mkdir -p /www && echo $NAME > /www/index.html && exec httpd -f -p {PORT} -h /www"
-_PROBE = {"httpGet": {"path": "/", "port": PORT}, "periodSeconds": 1, "failureThreshold": 60}
+OTHER_PORT = 8081
+_SERVE = f"httpd -p {OTHER_PORT} -h /www && exec httpd -f -p {PORT} -h /www"
 
 
-def make_server(name: str, node: str, *, app: str = "web", **spec: Any) -> KubeObject:
-    """A Pod that serves its name, and is Ready when it does."""
-    container = make_container(script=_SERVE, env=[{"name": "NAME", "value": name}], readinessProbe=_PROBE)
+def make_server(name: str, node: str, *, app: str = "web", failures: int = 60, **spec: Any) -> KubeObject:
+    """A Pod that serves its name at both ports, the first called `web`; Ready when it does, and until so many probes in
+    a row have failed.
+    """
+    container = make_container(
+        script=f"mkdir -p /www && echo $NAME > /www/index.html && {_SERVE}",
+        env=[{"name": "NAME", "value": name}],
+        ports=[{"name": "web", "containerPort": PORT}],
+        readinessProbe={
+            "httpGet": {"path": "/", "port": PORT},
+            "periodSeconds": 1,
+            "timeoutSeconds": 2,
+            "failureThreshold": failures,
+        },
+    )
     pod = make_pod(name, node, container, **spec)
     pod["metadata"]["labels"] = {"app": app}
     return pod

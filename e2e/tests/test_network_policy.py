@@ -14,13 +14,11 @@ import pytest
 from e2e.tests.builders import make_container, make_pod
 from e2e.tests.figures import Figures
 from e2e.tests.kube import Kube, KubeObject, condition, ready, running
+from e2e.tests.serving import OTHER_PORT, PORT, make_server
 
 START = 120  # seconds; generous, a busy machine is no failure
 TAKES_EFFECT = 30.0
 """Seconds; generous too: how soon a change is in force (five are promised) is a figure."""
-WEB, OTHER = 8080, 8081
-SERVE = f"mkdir -p /www && echo served > /www/index.html && httpd -p {OTHER} -h /www && exec httpd -f -p {WEB} -h /www"
-PROBE = {"httpGet": {"path": "/", "port": WEB}, "periodSeconds": 1, "failureThreshold": 3, "timeoutSeconds": 2}
 SERVER: KubeObject = {"matchLabels": {"app": "server"}}
 
 
@@ -32,7 +30,7 @@ class Peer:
     name: str
     address: str
 
-    def reaches(self, other: "Peer", port: int = WEB) -> bool:
+    def reaches(self, other: "Peer", port: int = PORT) -> bool:
         script = f"nc -w 1 {other.address} {port} </dev/null >/dev/null 2>&1 && echo open!"
         return b"open!" in self.kube.run("exec", self.name, "--", "sh", "-c", script, check=False).stdout
 
@@ -59,7 +57,7 @@ class World:
             }
         )
 
-    def becomes(self, *, to: Peer, port: int = WEB, within: float = TAKES_EFFECT, **wanted: bool) -> float:
+    def becomes(self, *, to: Peer, port: int = PORT, within: float = TAKES_EFFECT, **wanted: bool) -> float:
         """The seconds after which these Pods reach, or do not reach, another."""
         began = time.monotonic()
         wrong = dict(wanted)
@@ -81,11 +79,8 @@ def _peers(module_kube: Kube, node: str) -> Iterator[dict[str, Peer]]:
     try:
         own.run("label", "namespace", other.namespace, "team=x")
         other.run("wait", "--for=create", "serviceaccount/default", "--timeout=60s")
-        probed = make_container(
-            script=SERVE, readinessProbe=PROBE, ports=[{"name": "web", "containerPort": WEB, "protocol": "TCP"}]
-        )
-        own.apply(*(make_pod(name, node, probed) for name in ("server", "friend", "stranger")))
-        other.apply(make_pod("foreign", node, probed))
+        own.apply(*(make_server(name, node, app=name, failures=3) for name in ("server", "friend", "stranger")))
+        other.apply(make_server("foreign", node, app="foreign", failures=3))
         yield {
             name: Peer(kube, name, kube.until("pod", name, ready, timeout=START)["status"]["podIP"])
             for kube, name in ((own, "server"), (own, "friend"), (own, "stranger"), (other, "foreign"))
@@ -122,10 +117,10 @@ def test_pods_are_allowed_by_the_labels_of_their_namespace(world: World) -> None
     world.becomes(to=world.server, stranger=False, friend=False, foreign=True)
 
 
-@pytest.mark.parametrize("port", [WEB, "web"])
+@pytest.mark.parametrize("port", [PORT, "web"])
 def test_ports_are_allowed_by_number_and_by_name(world: World, port: int | str) -> None:
     world.policy(ingress=[{"ports": [{"protocol": "TCP", "port": port}]}])
-    world.becomes(to=world.server, port=OTHER, friend=False, foreign=False)
+    world.becomes(to=world.server, port=OTHER_PORT, friend=False, foreign=False)
     world.becomes(to=world.server, friend=True, foreign=True)
 
 
@@ -171,7 +166,7 @@ def test_a_pod_that_changes_its_labels_changes_its_permissions(world: World) -> 
 def test_a_pod_is_isolated_from_its_first_packet(world: World, node: str) -> None:
     subject = {"matchLabels": {"app": "late"}}
     world.policy("late", subject=subject, policyTypes=["Egress"])
-    script = f"for i in 1 2 3; do nc -w 1 {world.server.address} {WEB} </dev/null && echo open!; done; echo tried"
+    script = f"for i in 1 2 3; do nc -w 1 {world.server.address} {PORT} </dev/null && echo open!; done; echo tried"
     world.kube.apply(make_pod("late", node, make_container(script=f"{script}; exec sleep 3600")))
     try:
         world.kube.until("pod", "late", running, timeout=START)

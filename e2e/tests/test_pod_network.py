@@ -14,11 +14,11 @@ from e2e.tests.builders import field_env, make_container, make_pod
 from e2e.tests.capture import Capture
 from e2e.tests.kube import Kube, KubeObject, ready
 from e2e.tests.running_lab import RunningLab
+from e2e.tests.serving import PORT, make_server
 from e2e.tests.virtual_machines import VirtualMachines
 
 START = 300
 GATEWAY_CARD = HARDWARE_ADDRESSES[POD_BRIDGE]
-SERVE = "mkdir -p /www && echo served > /www/index.html && exec httpd -f -p 8080 -h /www"
 ATTACKER = {"capabilities": {"add": ["NET_ADMIN", "NET_RAW"]}, "runAsUser": 0}
 
 
@@ -50,14 +50,7 @@ def _two(module_kube: Kube, qemu_node: str) -> Two:
         make_pod(
             "attacker", qemu_node, make_container(securityContext=ATTACKER, env=[field_env("IP", "status.podIP")])
         ),
-        make_pod(
-            "victim",
-            qemu_node,
-            make_container(
-                script=SERVE,
-                readinessProbe={"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 2, "failureThreshold": 30},
-            ),
-        ),
+        make_server("victim", qemu_node),
     )
     return Two(kube, *(kube.until("pod", name, ready, timeout=START) for name in ("attacker", "victim")))
 
@@ -74,7 +67,7 @@ def test_a_pod_has_an_address_of_its_own_on_the_pod_network(two: Two) -> None:
 
 def test_pods_reach_one_another_through_the_gateway_and_no_other_way(two: Two) -> None:
     with capture.running() as wire:
-        assert "served" in two.attack(f"wget -qO- http://{two.victim['status']['podIP']}:8080/")
+        assert "victim" in two.attack(f"wget -qO- http://{two.victim['status']['podIP']}:{PORT}/")
     own, other = two.attacker["status"]["podIP"], two.victim["status"]["podIP"]
     mac = card_of(wire, own)
     assert {frame.destination for frame in wire.sent_by(mac) if frame.kind == "IPv4"} == {GATEWAY_CARD}
@@ -114,7 +107,7 @@ def test_root_in_a_pod_reaches_nothing_of_the_guests_own(two: Two, vms: VirtualM
     doors = [(address, port) for address in managed for port in (10350, 10250, 22)]
     doors += [(link, port) for link in ("169.254.1.1", "169.254.1.2") for port in (10250, 10350, 8001)]
     assert len(managed) == 2
-    served = (two.victim["status"]["podIP"], 8080)
+    served = (two.victim["status"]["podIP"], PORT)
     assert two.reached([*doors, served]) == {served}
     two.attack("ip address add 169.254.1.6/24 dev eth0; ip route replace 10.77.0.0/24 dev eth0")
     assert two.reached([*doors, served]) == {served}
