@@ -23,18 +23,6 @@ MENDED = 30
 START = 90
 TENANT, PASSWORD = "tenant", "a password"
 TEMPLATE = "/DC0/vm/template-native"
-ROLE = {
-    "VirtualMachine.Config.AdvancedConfig",
-    "VirtualMachine.Config.CPUCount",
-    "VirtualMachine.Config.EditDevice",
-    "VirtualMachine.Config.Memory",
-    "VirtualMachine.Interact.DeviceConnection",
-    "VirtualMachine.Interact.PowerOff",
-    "VirtualMachine.Interact.PowerOn",
-    "VirtualMachine.Inventory.CreateFromExisting",
-    "VirtualMachine.Inventory.Delete",
-    "VirtualMachine.Provisioning.Clone",
-}
 
 
 @pytest.fixture(scope="module", name="vch")
@@ -149,34 +137,6 @@ def test_a_password_that_is_wrong_is_mended_in_the_secret(vch: OwnVCH, vcenter: 
     vch.until("CredentialsValid", "False", "InvalidLogin")
     vch.log_in(TENANT, PASSWORD)
     vch.ready(timeout=MENDED)
-
-
-@pytest.mark.parametrize(
-    ("lacking", "pods"), [("VirtualMachine.Provisioning.Clone", 18), ("Resource.AssignVMToPool", 16)]
-)
-def test_a_missing_privilege_is_named_with_what_it_is_missing_on(
-    vch: OwnVCH, kube: Kube, vcenter: VCenterControl, lacking: str, pods: int
-) -> None:
-    """An edit of the VCH begins it anew: privileges are looked at then."""
-    role = {
-        vch.folder: sorted(ROLE),
-        "/DC0/host/DC0_C0/Resources": ["Resource.AssignVMToPool"],
-        TEMPLATE: ["VirtualMachine.Provisioning.DeployTemplate"],
-        "/DC0/datastore": ["Datastore.AllocateSpace"],
-        "/DC0/network": ["Network.Assign"],
-    }
-    less = {path: [each for each in privileges if each != lacking] for path, privileges in role.items()}
-    vcenter.logins(**{TENANT: PASSWORD})
-    vcenter.privileges(TENANT, less)
-    vch.log_in(TENANT, PASSWORD)
-    vch.apply(template={"images": ["conditions"], "classes": ["conditions"]}, limits={"pods": pods})
-    message = vch.until("PlacementResolved", "False", "NoPermission")
-    assert lacking in message
-    assert ("Resources" if "Pool" in lacking else "conditions") in message
-    vcenter.privileges(TENANT, role)
-    vch.ready(timeout=MENDED)
-    kube.apply(make_pod("allowed", vch.name))
-    kube.until("pod", "allowed", ready, timeout=START)
 
 
 @pytest.mark.parametrize(
