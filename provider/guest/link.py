@@ -18,8 +18,10 @@ from provider import cancellation
 from provider.errors import GuestError, GuestRefused, GuestUnreachable
 from provider.feed import KubeObject
 from provider.guest import frames
+from provider.guest.connection import Connection, told
 from provider.guest.credentials import ClientCredentials
 from provider.guest.dial import dial
+from provider.guest.object_set import Key, difference, key_of
 from provider.guest.routes import RouteTable
 from provider.podvm import PodIdentity
 from provider.relay import RelayReply, RelayRequest
@@ -29,10 +31,6 @@ RelayHandler = Callable[[RelayRequest], Awaitable[RelayReply]]
 Clock = Callable[[], float]
 
 PROTOCOL = 1
-PING_EVERY = 10.0
-SILENT = 30.0
-"""Seconds without a frame after which the guest is taken for unreachable; it answers each ping."""
-
 ROUTES_APART = 1.0
 """Seconds between what a guest is told of Services, at least: its kube-proxy writes rules each time."""
 
@@ -42,10 +40,6 @@ STARVED = 10.0
 _FIRST_RETRY = 0.1
 _LAST_RETRY = 5.0
 _IN_FLIGHT = 32  # requests of one guest that are carried out at a time; a kubelet sends a handful
-
-_WORDS = 300  # characters
-
-_Key = tuple[str, str, str, str]
 
 
 class LinkState(StrEnum):
@@ -87,14 +81,14 @@ class GuestLink:
         self._routes = routes
         self._scope = scope
         self._log = structlog.get_logger(pod=f"{identity.namespace}/{identity.name}", uid=identity.uid)
-        self._desired: dict[_Key, KubeObject] | None = None
+        self._desired: dict[Key, KubeObject] | None = None
         self._changed = asyncio.Event()
         self._starved = asyncio.Event()
         self._begun: set[asyncio.Task[RelayReply]] = set()
 
     def feed(self, objects: Sequence[KubeObject]) -> None:
         """Sets the complete set of objects that the guest is to have; the order is kept."""
-        self._desired = {_key(thing): thing for thing in objects}
+        self._desired = {key_of(thing): thing for thing in objects}
         self._changed.set()
 
     async def starved(self) -> None:
@@ -122,7 +116,7 @@ class GuestLink:
 
     async def _converse(self) -> None:
         reader, writer = await dial(self._address, self._port, self._pin, self._credentials.feed)
-        connection = _Connection(reader, writer)
+        connection = Connection(reader, writer)
         try:
             self.welcome = await self._greet(connection)
             self._become(LinkState.CONNECTED)
@@ -138,7 +132,7 @@ class GuestLink:
         finally:
             writer.transport.abort()
 
-    async def _greet(self, connection: "_Connection") -> dict[str, Any]:
+    async def _greet(self, connection: Connection) -> dict[str, Any]:
         hello = {
             "type": "hello",
             "protocol": PROTOCOL,
@@ -149,16 +143,16 @@ class GuestLink:
         await connection.send(hello)
         answer = await connection.receive()
         if answer.get("type") == "refused":
-            raise GuestRefused(_told(answer, "reason", "message"))
+            raise GuestRefused(told(answer, "reason", "message"))
         if answer.get("type") != "welcome" or answer.get("podUID") != self._identity.uid:
-            raise GuestUnreachable(f"the guest answered hello with {_told(answer, 'type')!r}")
+            raise GuestUnreachable(f"the guest answered hello with {told(answer, 'type')!r}")
         return answer
 
-    async def _send_objects(self, connection: "_Connection", routed: asyncio.Event) -> None:
+    async def _send_objects(self, connection: Connection, routed: asyncio.Event) -> None:
         """A snapshot as soon as there is something to feed, differences from then on."""
         if self.welcome.get("resumed") is not True:  # a Pod that is there already must be deletable without Services
             await self._until_routed(routed)
-        sent: dict[_Key, KubeObject] | None = None
+        sent: dict[Key, KubeObject] | None = None
         while True:
             self._changed.clear()
             desired = self._desired
@@ -180,7 +174,7 @@ class GuestLink:
             self._starved.set()
             await routed.wait()
 
-    async def _send_routes(self, connection: "_Connection", routed: asyncio.Event) -> None:
+    async def _send_routes(self, connection: Connection, routed: asyncio.Event) -> None:
         """The Services of the guest's scope: all, then what changes."""
         subscription = self._routes.subscribe(self._scope)
         try:
@@ -194,7 +188,7 @@ class GuestLink:
         finally:
             subscription.close()
 
-    async def _receive(self, connection: "_Connection", group: asyncio.TaskGroup) -> None:
+    async def _receive(self, connection: Connection, group: asyncio.TaskGroup) -> None:
         in_flight = asyncio.Semaphore(_IN_FLIGHT)
         while True:
             frame = await connection.receive()
@@ -208,11 +202,11 @@ class GuestLink:
                 case "pong":
                     pass
                 case "refused":
-                    raise GuestRefused(_told(frame, "reason", "message"))
+                    raise GuestRefused(told(frame, "reason", "message"))
                 case _:
-                    raise GuestUnreachable(f"the guest sent a frame of the unknown type {_told(frame, 'type')!r}")
+                    raise GuestUnreachable(f"the guest sent a frame of the unknown type {told(frame, 'type')!r}")
 
-    async def _answer(self, connection: "_Connection", frame: dict[str, Any]) -> None:
+    async def _answer(self, connection: Connection, frame: dict[str, Any]) -> None:
         body = frame.get("body")
         request = RelayRequest(
             verb=str(frame.get("verb")),
@@ -238,60 +232,6 @@ class GuestLink:
             self._on_change(state)
 
 
-def difference(before: dict[_Key, KubeObject], after: dict[_Key, KubeObject]) -> list[dict[str, Any]]:
-    """The frames that lead from one set of objects to another. A namesake with another UID is removed first."""
-    removed = [
-        {"type": "remove", "object": _reference(thing)}
-        for key, thing in before.items()
-        if key not in after or _uid(after[key]) != _uid(thing)
-    ]
-    applied = [{"type": "apply", "object": thing} for key, thing in after.items() if before.get(key) != thing]
-    return [*removed, *applied]
-
-
-class _Connection:
-    """Frames both ways over one TLS connection, with a limit to silence."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._sending = asyncio.Lock()
-
-    async def send(self, message: dict[str, Any]) -> None:
-        try:
-            data = frames.encode(message)
-        except ValueError as error:
-            raise GuestUnreachable(f"the guest cannot be sent {message['type']}: {error}") from error
-        await self.write(data)
-
-    async def write(self, data: bytes) -> None:
-        """A frame as it is."""
-        async with self._sending:
-            self._writer.write(data)
-            try:
-                async with asyncio.timeout(SILENT):
-                    await self._writer.drain()
-            except (OSError, TimeoutError) as error:
-                raise GuestUnreachable("the guest does not take what it is sent") from error
-
-    async def receive(self) -> dict[str, Any]:
-        try:
-            async with asyncio.timeout(SILENT):
-                return await frames.read(self._reader)
-        except TimeoutError as error:
-            raise GuestUnreachable(f"the guest was silent for {SILENT:.0f} s") from error
-
-    async def ping(self) -> None:
-        while True:
-            await asyncio.sleep(PING_EVERY)
-            await self.send({"type": "ping"})
-
-
-def _told(frame: dict[str, Any], *fields: str) -> str:
-    """A guest's own words, as many as a log line or a message for people can bear."""
-    return ": ".join(str(frame.get(field))[:_WORDS] for field in fields)
-
-
 def _first(group: BaseExceptionGroup[GuestError]) -> GuestError:
     """A refusal if there is one, else whatever came first."""
     flat: list[GuestError] = []
@@ -305,18 +245,3 @@ def _first(group: BaseExceptionGroup[GuestError]) -> GuestError:
     with contextlib.suppress(StopIteration):
         return next(error for error in flat if isinstance(error, GuestRefused))
     return flat[0]
-
-
-def _key(thing: KubeObject) -> _Key:
-    meta = thing["metadata"]
-    return thing["apiVersion"], thing["kind"], meta.get("namespace", ""), meta["name"]
-
-
-def _uid(thing: KubeObject) -> str | None:
-    uid = thing["metadata"].get("uid")
-    return None if uid is None else str(uid)
-
-
-def _reference(thing: KubeObject) -> KubeObject:
-    meta = {key: thing["metadata"][key] for key in ("namespace", "name", "uid") if key in thing["metadata"]}
-    return {"apiVersion": thing["apiVersion"], "kind": thing["kind"], "metadata": meta}

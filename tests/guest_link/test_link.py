@@ -14,9 +14,10 @@ import trustme
 
 from provider import service_feed
 from provider.errors import GuestRefused
-from provider.guest import credentials, frames, link
+from provider.guest import connection, credentials, frames, link
 from provider.guest.dial import fingerprint
-from provider.guest.link import GuestLink, LinkState, difference
+from provider.guest.link import GuestLink, LinkState
+from provider.guest.object_set import difference
 from provider.guest.routes import RouteTable
 from provider.relay import RelayReply, RelayRequest
 from tests.builders import UID, make_identity, make_pod
@@ -324,7 +325,7 @@ async def test_what_was_lost_with_a_connection_is_in_the_next_snapshot(running: 
 
 
 async def test_a_quiet_guest_is_pinged(agent: Agent, linked: Linked, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link, "PING_EVERY", 0.01)
+    monkeypatch.setattr(connection, "PING_EVERY", 0.01)
     task = asyncio.create_task(linked.link.run())
     for _ in range(3):
         await agent.next("ping")
@@ -334,8 +335,8 @@ async def test_a_quiet_guest_is_pinged(agent: Agent, linked: Linked, monkeypatch
 async def test_a_guest_that_answers_pings_is_kept(
     agent: Agent, linked: Linked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link, "PING_EVERY", 0.05)
-    monkeypatch.setattr(link, "SILENT", 1.0)
+    monkeypatch.setattr(connection, "PING_EVERY", 0.05)
+    monkeypatch.setattr(connection, "SILENT", 1.0)
     task = asyncio.create_task(linked.link.run())
     await linked.until(LinkState.CONNECTED)
     writer = await agent.connections.get()
@@ -414,7 +415,7 @@ async def test_garbage_ends_the_connection_and_the_next_one_works(running: Linke
 async def test_a_guest_that_falls_silent_is_unreachable(
     agent: Agent, linked: Linked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link, "SILENT", 0.2)
+    monkeypatch.setattr(connection, "SILENT", 0.2)
     task = asyncio.create_task(linked.link.run())
     await linked.until(LinkState.CONNECTED)
     await linked.until(LinkState.LOST)
