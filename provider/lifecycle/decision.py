@@ -41,11 +41,22 @@ when a synced inventory shows no VM of that UID.
     new, has run    Serve if pinned, else Wait; Lose once settled
 """
 
-from dataclasses import dataclass
-from enum import StrEnum
-
 from provider.errors import PredecessorRuns, ProviderError, VCenterUnreachable
-from provider.plan import PodPlan
+from provider.lifecycle.facts import Facts, Link, PodFacts
+from provider.lifecycle.steps import (
+    Clone,
+    Discard,
+    Finish,
+    Forget,
+    Hold,
+    Lose,
+    Pin,
+    Refuse,
+    Replace,
+    Serve,
+    Step,
+    Wait,
+)
 from provider.podvm import GuestPhase, PodVM, PowerState
 
 OFF_SETTLES = 10.0
@@ -64,142 +75,6 @@ GUEST_DELETES_WITHIN = 15.0
 """Seconds for a delete that the guest has asked for, from power-off to the object's end."""
 DELETE_AGAIN = 5.0
 """Seconds after which a delete that was answered but not seen is sent again."""
-
-
-class Link(StrEnum):
-    """The connection to the guest's agent."""
-
-    NONE = "None"
-    CONNECTING = "Connecting"
-    CONNECTED = "Connected"
-    LOST = "Lost"
-    REFUSED = "Refused"
-
-
-@dataclass(frozen=True, slots=True)
-class PodFacts:
-    """What counts of a Pod object."""
-
-    deleted: bool = False  # a deletionTimestamp is set
-    grace: float = 0.0  # deletionGracePeriodSeconds
-    terminal: bool = False  # phase Succeeded or Failed
-    lost: bool = False  # … because its VM was lost
-    started: bool = False  # a kubelet has reported on it: containers may have run
-    held: bool = False  # somebody's finalizer keeps the object
-    refused: bool = False  # Failed by our own refusal: there never was a VM
-
-    @property
-    def new(self) -> bool:
-        """It is to have a VM, and nothing of it has run."""
-        return not (self.deleted or self.terminal or self.started)
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """All that the decision depends on. Instants are of one monotonic clock; None: it has not happened."""
-
-    pod: PodFacts | None
-    plan: PodPlan | ProviderError | None  # an error: it cannot be honoured, or does not fit; None: not known yet
-    vm: PodVM | None
-    synced: bool
-    now: float
-    link: Link = Link.NONE
-    fed: bool = False  # this process has fed it: containers may have run
-    predecessor_on: bool = False  # the VM of an older Pod of the same name still runs
-    address_taken: bool = False  # another VM has its address
-    vm_since: float = 0.0  # the VM is as it is (power state, its host connected) since
-    silent_since: float = 0.0  # its guest has not been connected since
-    outage: str = ""  # why the inventory is not synced any more
-    cloned_at: float | None = None  # a clone of ours ended well
-    deleted_at: float | None = None  # the deletion was first seen
-    grace_shortened: bool = False  # by a second delete
-    guest_deletes_at: float | None = None  # the guest has asked for the final delete
-    delete_sent_at: float | None = None  # we have sent the final delete
-    report_timeout: float = 300.0
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Nothing to do until the facts change, or until then."""
-
-    until: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """A new Pod waits for what is not its own business: say so."""
-
-    error: ProviderError
-
-
-@dataclass(frozen=True, slots=True)
-class Forget:
-    """Neither Pod nor VM: the end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refuse:
-    """Fail the Pod: it asks for what cannot be honoured, or for more than is left."""
-
-    error: ProviderError
-
-
-@dataclass(frozen=True, slots=True)
-class Clone:
-    """Instant-clone a parent, or bind a standby clone."""
-
-    plan: PodPlan
-
-
-@dataclass(frozen=True, slots=True)
-class Pin:
-    """Write the fingerprint where the guest cannot change it."""
-
-    vm: PodVM
-    fingerprint: str
-
-
-@dataclass(frozen=True, slots=True)
-class Serve:
-    """Be connected and keep the guest's objects up to date."""
-
-    vm: PodVM
-    until: float | None = None  # look again then
-
-
-@dataclass(frozen=True, slots=True)
-class Replace:
-    """Destroy a VM in which nothing of the tenant has run; the next step is a new clone."""
-
-    vm: PodVM
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Lose:
-    """Fail the Pod: its VM is lost. `vm` may still run, and is switched off first: nothing of a Pod runs once it is
-    told to have ended."""
-
-    why: str
-    vm: PodVM | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """End the VM, store a terminal phase, then delete the object (UID precondition)."""
-
-    vm: PodVM | None
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Discard:
-    """Power off and destroy."""
-
-    vm: PodVM
-
-
-Step = Wait | Hold | Forget | Refuse | Clone | Pin | Serve | Replace | Lose | Finish | Discard
 
 
 def next_step(facts: Facts) -> Step:
