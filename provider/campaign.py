@@ -199,5 +199,4 @@ class Campaign:
         self._sight = tenure.see(self._sight, record, self._replica.clock.monotonic())
 
     def _moved(self, how: str) -> None:
-        metrics.LEASE_TRANSITIONS.labels(node=self.name, to=how).inc()
-        metrics.LEASES_HELD.labels(node=self.name).set(1 if self.holds else 0)
+        metrics.leases.moved(self.name, how, held=self.holds)

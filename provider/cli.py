@@ -25,8 +25,10 @@ from provider.kube.client import USER_AGENT, KubeClient
 from provider.kube.leases import Leases
 from provider.kube.operator_objects import OperatorObjects
 from provider.kube.policy_watch import PolicyWatch
+from provider.kubelet import tls as kubelet_tls
 from provider.kubelet.tls import server_context
 from provider.lease_controller import LeaseController
+from provider.metrics.state import StateCollector
 from provider.process import Process
 from provider.settings import Settings
 from provider.virtual_node import VirtualNode
@@ -60,7 +62,7 @@ async def operate(settings: Settings, tls: ssl.SSLContext) -> int:
     keep_signals = _signals(stop)
     keep_signals()
     log.info("starting", version=__version__, namespace=settings.namespace, replica=settings.identity)
-    stop_metrics = metrics.serve(settings.metrics_address) if settings.metrics_address else lambda: None
+    stop_metrics = _serve_metrics(settings)
     try:
         client = await KubeClient.connect(settings.kubeconfig, f"{USER_AGENT}/{settings.identity}")
     except Exception as error:
@@ -83,6 +85,14 @@ async def operate(settings: Settings, tls: ssl.SSLContext) -> int:
     return 1
 
 
+def _serve_metrics(settings: Settings) -> Callable[[], None]:
+    """What ends it. Counted is in any case."""
+    metrics.process.built(settings.revision)
+    if not settings.metrics_address:
+        return lambda: None
+    return metrics.process.serve(settings.metrics_address, StateCollector(asyncio.get_running_loop()))
+
+
 async def _run(client: KubeClient, settings: Settings, tls: ssl.SSLContext, keep_signals: Callable[[], None]) -> None:
     objects, clock = OperatorObjects(client, settings.namespace), SystemClock()
     policies = PolicyWatch(client)
@@ -99,6 +109,7 @@ async def _run(client: KubeClient, settings: Settings, tls: ssl.SSLContext, keep
         catalog=await _catalog(objects),
         firewalls=policies,
         fence=Fence("no virtual node", settings.terms, clock.monotonic),
+        certificate_expires=kubelet_tls.expires(settings.kubelet_certificate),
     )
     fleet = Fleet(lambda vch, fence: VirtualNode(process.under(fence), vch), settings.vchs)
     kube = Leases(client, settings.namespace)
@@ -107,6 +118,7 @@ async def _run(client: KubeClient, settings: Settings, tls: ssl.SSLContext, keep
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(leases.run())
+            group.create_task(metrics.process.measure_lag())
             group.create_task(service_watch.run(client, process.routes))
             group.create_task(
                 embedded.run(

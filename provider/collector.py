@@ -59,6 +59,10 @@ class Collector:
             await asyncio.sleep(PASS_SECONDS)
             await self.look()
 
+    def dangling(self) -> int | None:
+        """How many there were at the last look; None: nobody could tell."""
+        return len(self._suspects) if self._pods.listed and self._inventory.synced else None
+
     async def look(self) -> None:
         """One pass."""
         if not (self._pods.listed and self._inventory.synced):
@@ -69,7 +73,7 @@ class Collector:
         self._suspects = {moref: self._suspects.get(moref, now) for moref in dangling}
         certain = [vm for moref, vm in dangling.items() if now >= self._suspects[moref] + ABSENT_SECONDS]
         if not self._brake.allows(len(certain), len(self._inventory.vms())):
-            metrics.BRAKES.labels(node=self._node).inc()
+            metrics.vms.BRAKES.labels(self._node).inc()
             self._log.error("brake: suspiciously many dangling vms", vms=len(certain))
             return
         for vm in certain:
@@ -98,4 +102,4 @@ class Collector:
         await self._vsphere.power_off(vm.moref)
         await self._vsphere.destroy(vm.moref)
         self._inventory.destroyed(vm.moref)
-        metrics.DANGLING.labels(node=self._node).inc()
+        metrics.vms.DANGLING_DESTROYED.labels(self._node).inc()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from provider import errors, tenure
+from provider import errors, metrics, tenure
 from provider.campaign import Campaign, Replica, Standing
 from provider.kube import leases
 from provider.kube.client import KubeObject
@@ -45,6 +45,7 @@ class LeaseController:
         if (found := self._campaigns.get(name)) is not None:
             found.campaign.owner = owner
             return
+        metrics.leases.stands(name)
         campaign = Campaign(name, owner, self._replica, self._standing)
         self._campaigns[name] = _Standing(campaign, asyncio.create_task(campaign.run(), name=f"lease of {name}"))
         self._wanted.set()
@@ -54,6 +55,7 @@ class LeaseController:
         if found := self._campaigns.pop(name, None):
             found.campaign.stop()
             await asyncio.gather(found.task, return_exceptions=True)
+            metrics.leases.gone(name)
 
     async def run(self) -> None:
         """Until cancelled; `close` comes after it."""

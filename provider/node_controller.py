@@ -116,7 +116,7 @@ class NodeController:
                 await self._registered.wait()
                 if self._stalled():
                     self._log.error("no heartbeat: the loop that looks after the Pods makes no progress")
-                    metrics.HEARTBEATS_WITHHELD.labels(node=self._name).inc()
+                    metrics.node.HEARTBEATS_WITHHELD.labels(self._name).inc()
                 else:
                     await self._renew()
             except errors.KubeError as error:

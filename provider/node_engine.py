@@ -17,6 +17,7 @@ from provider.api.vch import VirtualContainerHostSpec
 from provider.guest_directory import ControllersGuests
 from provider.kube import pod_watch
 from provider.kube.client import KubeObject
+from provider.node_numbers import NodeNumbers
 from provider.node_parts import Given, NodeParts
 from provider.parentvm import Placement, WantedPlacement
 from provider.pod_controller import Inventory
@@ -67,6 +68,10 @@ class NodeEngine:
         if parts is None or not parts.pods.listed or not self._inventory.synced:
             return None
         return max(len(self._inventory.vms()), sum(1 for _ in parts.pods.workers()))
+
+    def numbers(self) -> NodeNumbers | None:
+        """What there is to count; None before the first picture."""
+        return self._parts.numbers if self._parts is not None else None
 
     def stalled(self) -> bool:
         """The loop that looks after the Pods runs, and hangs. Not that vCenter is away: then there is none."""
@@ -187,6 +192,7 @@ class NodeEngine:
             "standby clones": parts.standby.run(),
             "counts": self._keep_counts(parts),
             "rights": parts.rights.run(),
+            "memory": parts.memory.run(),
             "pod watch": pod_watch.run(name, parts.pods, process.client.configuration, process.keep_signals),
         }
         try:

@@ -26,6 +26,8 @@ from provider.kube.images import ImageObjects
 from provider.kube.objects import ObjectWatches
 from provider.kube.parents import ParentObjects
 from provider.kube.writes import PodWrites
+from provider.memory_sampler import MemorySampler
+from provider.node_numbers import NodeNumbers
 from provider.node_view import NodeView
 from provider.parent_controller import ImageMirror, ParentController, ParentInventory, ParentMirror, Placing, Wants
 from provider.parent_controller.steps import Owner
@@ -137,6 +139,17 @@ class NodeParts:
         )
         self.pods = PodController(self.here, process.objects)
         self.collector = Collector(self.name, inventory, self.pods, writes, given.vsphere, clock)
+        self.memory = MemorySampler(self.name, given.vsphere, clock)
+        self.numbers = NodeNumbers(
+            self.pods,
+            inventory,
+            self.parents,
+            self.parent_controller,
+            self.standby,
+            self.collector,
+            self.admission,
+            self.memory,
+        )
         self._ready: frozenset[str] = frozenset()
         self._digests: Mapping[ParentKey, str] = {}
         self.view = NodeView(

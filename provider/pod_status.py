@@ -41,6 +41,12 @@ def pod_facts(pod: KubeObject) -> PodFacts:
     )
 
 
+def has_begun(pod: KubeObject) -> bool:
+    """Its containers run, or have run: a short one may have ended before anybody saw it run."""
+    phase = (pod.get("status") or {}).get("phase")
+    return phase in ("Running", "Succeeded") or (phase == "Failed" and _ran(pod["status"]))
+
+
 def is_announced(pod: KubeObject) -> bool:
     """Somebody has said already that its containers are waiting, or more."""
     return bool((pod.get("status") or {}).get("containerStatuses"))
@@ -119,6 +125,12 @@ def _has_run(status: KubeObject) -> bool:
         for _, key in _LISTS
         for each in status.get(key) or ()
     )
+
+
+def _ran(status: KubeObject) -> bool:
+    """A container ended by itself, told by a guest's kubelet."""
+    ended = [(each.get("state") or {}).get("terminated") or {} for each in status.get("containerStatuses") or ()]
+    return any(each.get("containerID") for each in ended)
 
 
 def _patch(pod: KubeObject, status: KubeObject) -> KubeObject:

@@ -158,6 +158,21 @@ class VCenterAbout:
     instance_uuid: str
 
 
+@dataclass(frozen=True, slots=True)
+class VMMemory:
+    """What a VM has of its host's memory, in bytes, as vSphere accounts for it (VirtualMachineQuickStats)."""
+
+    shared: int  # mapped to pages that others have, too: each VM counts all of them
+    private: int
+    ballooned: int
+    consumed: int  # what the host has spent on it, less what sharing saves
+
+    @property
+    def granted(self) -> int:
+        """Guest memory that has pages of the host behind it."""
+        return self.shared + self.private
+
+
 class VSphere(Protocol):
     """One VCH's way to vCenter. Errors are `errors.VSphereError`s; every call has a time-out.
 
@@ -232,6 +247,9 @@ class VSphere(Protocol):
 
     async def destroy(self, moref: str) -> None:
         """Destroy a VM that is off; returns when gone. Gone already: success."""
+
+    async def memory(self) -> Mapping[str, VMMemory]:
+        """Of all VMs in the VCH's folder, by moref, in one call. Raises VSphereError."""
 
     async def close(self) -> None:
         """Log out and end the threads."""

@@ -76,6 +76,7 @@ class Settings(BaseSettings):
         300.0, gt=0, description="seconds after which a clone whose agent is silent is replaced"
     )
     metrics_address: str = Field("", description="host:port for Prometheus metrics; empty: none")
+    revision: str = Field("", description="source revision that this was built from, for vch_build_info")
     log_format: LogFormat = Field(LogFormat.JSON, description="json or console")
     log_level: LogLevel = Field(LogLevel.INFO, description="debug, info, warning or error")
 

@@ -96,6 +96,9 @@ class StandbyController:
             backoff.hurry()
         self.wake()
 
+    def desired_count(self) -> int:
+        return sum(each.count for each in self._wants())
+
     def ready_count(self) -> int:
         return sum(1 for seen in self._free() if self._ready(seen.vm))
 
@@ -164,8 +167,6 @@ class StandbyController:
         for demand, count in wanted.items():
             for _ in range(there[demand] + self._making[demand], count):
                 untils += self._begin(demand, functools.partial(self._clone, demand))
-        metrics.STANDBY_CLONES.labels(node=self._owner.node, state="wanted").set(sum(wanted.values()))
-        metrics.STANDBY_CLONES.labels(node=self._owner.node, state="ready").set(self.ready_count())
         return min(untils, default=None)
 
     def _free(self) -> list[Seen]:
@@ -231,7 +232,7 @@ class StandbyController:
 
     def _failed(self, what: str | Demand, error: errors.ProviderError) -> None:
         delay = self._backoffs[what].failed(error, self._clock.monotonic())
-        metrics.STEP_FAILURES.labels(step="standby", reason=error.reason).inc()
+        metrics.pods.STEP_FAILURES.labels(self._owner.node, "standby", error.reason).inc()
         self._log.warning(
             "standby clone failed", of=str(what), reason=error.reason, error=str(error), retry_in=round(delay, 1)
         )
@@ -251,7 +252,7 @@ class StandbyController:
             )
             name = f"{self._owner.node}-standby-{demand.vm_class}"[: _NAME_LIMIT - 9] + f"-{clone_id[:8]}"
             request = CloneRequest(parent.moref, name, "", guestinfo.encode_clone(facts))
-            with self._ports.lend(parent):
+            with self._ports.lend(parent), metrics.vms.cloning(self._owner.node, demand.vm_class, self._clock):
                 moref = await self._vsphere.clone(request)
             self._log.info("standby vm cloned", vm=name, moref=moref, parent=parent.name)
             await self._inventory.appears(moref)
@@ -272,7 +273,7 @@ class StandbyController:
 
     def _count(self, *, hit: bool) -> None:
         self.hits, self.misses = self.hits + hit, self.misses + (not hit)
-        metrics.STANDBY.labels(node=self._owner.node, result="hit" if hit else "miss").inc()
+        metrics.vms.STANDBY.labels(self._owner.node, "hit" if hit else "miss").inc()
 
 
 def _demand(vm: PodVM) -> Demand:

@@ -31,6 +31,7 @@ STAGES = (
 """In the order in which they are reached; while one is not True those after it cannot be known."""
 
 _ALL = (*STAGES, ConditionType.KUBELET_SERVING, ConditionType.NODE_REGISTERED)
+SHOWN = (*_ALL, ConditionType.READY, ConditionType.POD_NETWORK_ISOLATED)
 _SINCE = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
@@ -208,8 +209,7 @@ class VCHStatus:
 
     def object(self, generation: int, node: str) -> KubeObject:
         """The status sub-resource. `with_ready` comes before."""
-        shown = (*_ALL, ConditionType.READY, ConditionType.POD_NETWORK_ISOLATED)
-        conditions = {kind: self.get(kind) for kind in shown}
+        conditions = {kind: self.get(kind) for kind in SHOWN}
         status: KubeObject = {
             "observedGeneration": generation,
             "node": node,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import structlog
 
-from provider import errors
+from provider import errors, metrics, node_numbers
 from provider.api.conditions import ConditionType
 from provider.api.vch import DeletionPolicy, VirtualContainerHostSpec
 from provider.backoff import Backoff
@@ -22,6 +22,7 @@ from provider.kube.writes import PodWrites
 from provider.kubelet.authentication import Authenticator
 from provider.kubelet.authorization import Authorizer
 from provider.kubelet.server import KubeletServer
+from provider.metrics.state import NodeFacts
 from provider.node_controller import NodeController
 from provider.node_engine import NodeEngine
 from provider.process import Process
@@ -63,11 +64,12 @@ class VirtualNode:
     async def run(self) -> None:
         """Until cancelled; Pods, VMs and the Node stay as they are then."""
         await self._hold_vch()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._node.run(), name=f"heartbeat of {self.name}")
-            group.create_task(self._serve_kubelet_api(), name=f"kubelet API of {self.name}")
-            group.create_task(self._keep_engine(), name=f"engine of {self.name}")
-            group.create_task(self._keep_status(), name=f"status of {self.name}")
+        with metrics.state.shown(self.name, self._spec.v_center.server, self._facts):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._node.run(), name=f"heartbeat of {self.name}")
+                group.create_task(self._serve_kubelet_api(), name=f"kubelet API of {self.name}")
+                group.create_task(self._keep_engine(), name=f"engine of {self.name}")
+                group.create_task(self._keep_status(), name=f"status of {self.name}")
 
     async def drain(self) -> None:
         """Before the end of the virtual node, as `spec.deletionPolicy` says.
@@ -118,6 +120,11 @@ class VirtualNode:
         self._retiring = True
         self._engine.retire()
         return self._engine.empty()
+
+    def _facts(self) -> NodeFacts:
+        numbers = self._engine.numbers() if self._engine is not None else None
+        expires = self._process.certificate_expires
+        return node_numbers.facts(self.name, self._spec.v_center.server, self._status, numbers, expires)
 
     # What the status is made of.
 

@@ -203,12 +203,12 @@ def until(condition: Callable[[], bool], what: str, *, timeout: float = WITHIN) 
 
 def metrics(node: str) -> dict[str, float]:
     """Hits and misses of a virtual node, as Prometheus reads them."""
-    return scrape(rf'vch_standby_total{{node="{node}",result="(\w+)"}}')
+    return scrape(rf'vch_standby_total{{result="(\w+)",vch="{node}"}}')
 
 
 def clones(node: str) -> defaultdict[str, float]:
     """Standby clones of a virtual node that are wanted, and that are ready, as Prometheus reads them."""
-    return defaultdict(float, scrape(rf'vch_standby_clones{{node="{node}",state="(\w+)"}}'))
+    return defaultdict(float, scrape(rf'vch_standby_clones{{state="(\w+)",vch="{node}"}}'))
 
 
 def scrape(sample: str) -> dict[str, float]:

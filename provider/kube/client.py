@@ -8,10 +8,12 @@ asks the fence when a connection is there and the request's first byte is about 
 
 import copy
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
@@ -20,6 +22,7 @@ from kubernetes.aio import client, config
 
 from provider import errors
 from provider.fence import Fence
+from provider.metrics import kube as metrics
 
 KubeObject = dict[str, Any]
 
@@ -173,14 +176,27 @@ def _asking(fence: Callable[[], None] | None) -> Iterator[None]:
 
 
 def _tracing() -> aiohttp.TraceConfig:
-    """aiohttp tells of a request's headers before it writes them; what is raised there ends the request."""
+    """aiohttp tells of a request's headers before it writes them; what is raised there ends the request. It tells, too,
+    of answers, which are counted."""
 
     async def about_to_send(*_: object) -> None:
         if (fence := _before_sending.get()) is not None:
             fence()
 
+    async def begun(_: object, context: SimpleNamespace, __: object) -> None:
+        context.began = time.monotonic()
+
+    async def answered(
+        _: object, context: SimpleNamespace, ended: aiohttp.TraceRequestEndParams | aiohttp.TraceRequestExceptionParams
+    ) -> None:
+        code = str(ended.response.status) if isinstance(ended, aiohttp.TraceRequestEndParams) else "<error>"
+        metrics.answered(ended.method, ended.url.authority, code, time.monotonic() - context.began)
+
     tracing = aiohttp.TraceConfig()
+    tracing.on_request_start.append(begun)
     tracing.on_request_headers_sent.append(about_to_send)
+    tracing.on_request_end.append(answered)
+    tracing.on_request_exception.append(answered)
     return tracing
 
 

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import datetime
 import ssl
+import time
 
 import structlog
 
@@ -22,6 +23,7 @@ from provider.kubelet.fetch import fetch
 from provider.kubelet.head import BadHead, Request, read_request, response_head
 from provider.kubelet.routes import Action, Route, Unroutable
 from provider.kubelet.splice import splice
+from provider.metrics import kubelet_api as metrics
 
 log = structlog.get_logger()
 
@@ -99,22 +101,36 @@ class KubeletServer:
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             request = await read_request(reader)
-            wanted = await self._admit(request, writer)
-            if wanted.namespace:
-                await self._to_guest(request, wanted, (reader, writer))
-            else:
-                content_type, body = await self._node_wide(wanted.action)
-                await _respond(writer, 200, content_type, body if request.method != "HEAD" else b"")
-        except _Answer as answer:
-            await _respond(writer, answer.status, _TEXT, str(answer).encode())
         except BadHead as error:
             await _respond(writer, error.status, _TEXT, str(error).encode())
-        except GuestError as error:
-            await _respond(writer, 502, _TEXT, f"{error.reason}: {error}".encode())
+            return
+        began, wanted = time.monotonic(), routes.route(request.method, request.target)
+        status = await self._answer(request, wanted, (reader, writer))
+        endpoint = wanted.action.value if isinstance(wanted, Route) else "other"
+        metrics.answered(self._node, endpoint, request.method, status, time.monotonic() - began)
 
-    async def _admit(self, request: Request, writer: asyncio.StreamWriter) -> Route:
+    async def _answer(
+        self, request: Request, wanted: Route | Unroutable, client: tuple[asyncio.StreamReader, asyncio.StreamWriter]
+    ) -> int:
+        """The status that the client got."""
+        writer = client[1]
+        try:
+            admitted = await self._admit(request, wanted, writer)
+            if admitted.namespace:
+                return await self._to_guest(request, admitted, client)
+            content_type, body = await self._node_wide(admitted.action)
+            status, text = 200, body if request.method != "HEAD" else b""
+        except _Answer as answer:
+            status, content_type, text = answer.status, _TEXT, str(answer).encode()
+        except BadHead as error:
+            status, content_type, text = error.status, _TEXT, str(error).encode()
+        except GuestError as error:
+            status, content_type, text = 502, _TEXT, f"{error.reason}: {error}".encode()
+        await _respond(writer, status, content_type, text)
+        return status
+
+    async def _admit(self, request: Request, wanted: Route | Unroutable, writer: asyncio.StreamWriter) -> Route:
         """The route of a request that may be served; raises _Answer for all others."""
-        wanted = routes.route(request.method, request.target)
         try:
             user = await self._authenticator.user(request, writer.get_extra_info("ssl_object"))
             if user is None:
@@ -132,7 +148,8 @@ class KubeletServer:
 
     async def _to_guest(
         self, request: Request, route: Route, client: tuple[asyncio.StreamReader, asyncio.StreamWriter]
-    ) -> None:
+    ) -> int:
+        """The status that the client got."""
         endpoint = self._guests.find(route.namespace, route.pod, route.uid)
         if endpoint is None:
             raise _Answer(
@@ -140,7 +157,8 @@ class KubeletServer:
             )
         guest = await dial(endpoint.address, endpoint.port, endpoint.pin, endpoint.ssl_context)
         try:
-            await splice(request, route, client, guest)
+            with metrics.stream(self._node, route.action.value) as flows:
+                return await splice(request, route, client, guest, flows)
         finally:
             guest[1].transport.abort()
 

@@ -8,7 +8,7 @@ guest is untrusted too: after an upgrade request anything but 101 is an answer w
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import h11
@@ -38,6 +38,13 @@ _DOWN = frozenset(
 Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
+Flow = Callable[[int], object]
+
+
+def _uncounted(count: int) -> None:
+    """Nobody counts."""
+
+
 def wants_upgrade(request: Request) -> bool:
     """Whether the client asks to change the protocol."""
     tokens = {token.strip().lower() for value in request.all("connection") for token in value.split(",")}
@@ -58,9 +65,12 @@ def guest_head(request: Request, route: Route, *, upgrade: bool) -> bytes:
     return connection.send(h11.Request(method=request.method, target=route.target, headers=headers)) or b""
 
 
-async def splice(request: Request, route: Route, client: Pair, guest: Pair) -> int:
+async def splice(
+    request: Request, route: Route, client: Pair, guest: Pair, flows: tuple[Flow, Flow] = (_uncounted, _uncounted)
+) -> int:
     """Carries one request through; returns the status that the client got. Raises GuestUnreachable before that.
 
+    `flows` are told of bytes to the guest and to the client, those of heads and errors left out.
     The caller closes both connections.
     """
     upgrade = route.action in STREAMS
@@ -78,12 +88,15 @@ async def splice(request: Request, route: Route, client: Pair, guest: Pair) -> i
         client_writer.write(_switching(response))
         client_writer.write(response.early)
         guest_writer.write(request.early)
-        await _both_ways(client, guest)
+        flows[0](len(request.early))
+        flows[1](len(response.early))
+        await _both_ways(client, guest, flows)
         await _delivered(guest_writer)
     elif route.action is Action.LOGS and response.status == 200:
         client_writer.write(response_head(200, _down(response)))
         client_writer.write(response.early)
-        await _until_either_ends(client_reader, guest_reader, client_writer)
+        flows[1](len(response.early))
+        await _until_either_ends(client_reader, guest_reader, client_writer, flows[1])
     else:
         await _relay_error(response, guest_reader, client_writer)
     return response.status
@@ -98,10 +111,10 @@ def _switching(response: Response) -> bytes:
     return "\r\n".join(("HTTP/1.1 101 Switching Protocols", *lines, "", "")).encode("latin-1")
 
 
-async def _both_ways(client: Pair, guest: Pair) -> None:
+async def _both_ways(client: Pair, guest: Pair, flows: tuple[Flow, Flow]) -> None:
     """Until one side has closed and what it sent is delivered. TLS knows no half-closed connection in asyncio; the
     streaming protocols close their streams themselves."""
-    await _first_of(_pump(client[0], guest[1]), _pump(guest[0], client[1]))
+    await _first_of(_pump(client[0], guest[1], flows[0]), _pump(guest[0], client[1], flows[1]))
 
 
 async def _delivered(writer: asyncio.StreamWriter) -> None:
@@ -113,7 +126,7 @@ async def _delivered(writer: asyncio.StreamWriter) -> None:
 
 
 async def _until_either_ends(
-    client: asyncio.StreamReader, guest: asyncio.StreamReader, writer: asyncio.StreamWriter
+    client: asyncio.StreamReader, guest: asyncio.StreamReader, writer: asyncio.StreamWriter, flow: Flow
 ) -> None:
     """A response without end (logs -f) must not outlive its reader; one that is gone shows as an end of its stream."""
 
@@ -121,12 +134,13 @@ async def _until_either_ends(
         while await client.read(_CHUNK):
             pass
 
-    await _first_of(client_gone(), _pump(guest, writer))
+    await _first_of(client_gone(), _pump(guest, writer, flow))
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flow: Flow) -> None:
     with contextlib.suppress(OSError):
         while data := await reader.read(_CHUNK):
+            flow(len(data))
             writer.write(data)
             await writer.drain()
 

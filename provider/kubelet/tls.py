@@ -3,6 +3,8 @@
 import ssl
 from pathlib import Path
 
+from cryptography import x509
+
 
 def server_context(certificate: Path, key: Path, client_ca: Path | None) -> ssl.SSLContext:
     """Raises OSError or ssl.SSLError for files that are not there or not PEM.
@@ -18,3 +20,8 @@ def server_context(certificate: Path, key: Path, client_ca: Path | None) -> ssl.
         context.load_verify_locations(client_ca)
         context.verify_mode = ssl.CERT_OPTIONAL
     return context
+
+
+def expires(certificate: Path) -> float:
+    """When the first certificate of the file does, in unix seconds. Raises OSError, ValueError."""
+    return x509.load_pem_x509_certificates(certificate.read_bytes())[0].not_valid_after_utc.timestamp()

@@ -67,6 +67,7 @@ class ParentController:
         self._failures: dict[ParentKey, errors.ProviderError] = {}
         self._lent: Counter[str] = Counter()  # morefs that are being cloned
         self._distrusted: set[str] = set()  # morefs that vSphere does not clone any more
+        self._begun: dict[ParentKey, float] = {}  # slots whose parent is being made, since when
         self._demands: dict[Demand, float] = {}
         self._log = structlog.get_logger(node=owner.node)
 
@@ -182,8 +183,6 @@ class ParentController:
             for step in decision.steps:
                 if (wait := self._begin(key, step, now)) is not None:
                     untils.append(wait)
-        metrics.PARENTS.labels(node=self._owner.node, state="wanted").set(len(self.slots))
-        metrics.PARENTS.labels(node=self._owner.node, state="ready").set(self.ready_count())
         return min(untils, default=None)
 
     def ready_count(self) -> int:
@@ -221,6 +220,7 @@ class ParentController:
         if decision.ready is not None and slot is not None and slot.fits(decision.ready.marks, unix):
             self._backoffs.pop(key, None)
             self._failures.pop(key, None)
+            self._made(key, ready=True)
         return decision
 
     def _begin(self, key: ParentKey, step: parent_lifecycle.Step, now: float) -> float | None:
@@ -237,6 +237,8 @@ class ParentController:
                 return self._backoffs[key].until
             if isinstance(step, Make) and self._preparing() >= self._wants.at_once:
                 return None
+        if isinstance(step, Make):
+            self._begun[key] = now
         task = asyncio.create_task(self._attempt(key, step), name=f"{type(step).__name__.lower()} parent {key}")
         self._tasks[under_way] = task
         task.add_done_callback(lambda _: self._done(under_way))
@@ -245,6 +247,11 @@ class ParentController:
     def _done(self, under_way: ParentKey | str) -> None:
         self._tasks.pop(under_way, None)
         self.wake()
+
+    def _made(self, key: ParentKey, *, ready: bool) -> None:
+        """What was begun to be made has come to its end."""
+        if (begun := self._begun.pop(key, None)) is not None:
+            metrics.parents.provisioned(self._owner.node, self._clock.monotonic() - begun, ready=ready)
 
     def _preparing(self) -> int:
         making = {key for key in self._tasks if isinstance(key, ParentKey)}
@@ -275,10 +282,12 @@ class ParentController:
         self, key: ParentKey, doing: str, error: errors.ProviderError, step: parent_lifecycle.Step | None = None
     ) -> None:
         self._failures[key] = error
+        if not (isinstance(step, Retire) and not step.failed):
+            self._made(key, ready=False)
         spread = random.uniform(0.9, 1.1)  # noqa: S311 - jitter, not a secret
         backoff = self._backoffs[step.vm.moref if isinstance(step, Retire) else key]
         delay = backoff.failed(error, self._clock.monotonic(), spread)
         self._log.warning(
             "step failed", step=doing, key=str(key), reason=error.reason, error=str(error), retry_in=round(delay, 1)
         )
-        metrics.STEP_FAILURES.labels(step=doing, reason=error.reason).inc()
+        metrics.pods.STEP_FAILURES.labels(self._owner.node, doing, error.reason).inc()

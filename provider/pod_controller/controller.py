@@ -77,7 +77,6 @@ class PodController:
         """vSphere shows something new."""
         here = self._here
         concerned = here.inventory.apply(event, here.clock.monotonic())
-        metrics.POD_VMS.labels(node=here.node).set(len(here.inventory))
         if isinstance(event, Synced):
             self.hurry()
             return
@@ -182,7 +181,7 @@ class PodController:
         absent = [worker for worker in self._workers.values() if worker.pod and worker.uid not in listed]
         self._absent = {worker.uid: self._absent.get(worker.uid, now) for worker in absent}
         if not self._brake.allows(len(absent), len(self._workers)):
-            metrics.BRAKES.labels(node=self._here.node).inc()
+            metrics.vms.BRAKES.labels(self._here.node).inc()
             self._log.error("brake: suspiciously many pods vanished at once", vanished=len(absent))
             return
         for worker in absent:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from provider import errors, guestinfo
+from provider import errors, guestinfo, metrics
 from provider.addresses import VMAddresses
 from provider.parent_slots import Demand
 from provider.plan import PodPlan
@@ -77,7 +77,7 @@ async def _clone(here: Surroundings, identity: PodIdentity, wanted: PodPlan) -> 
     )
     request = CloneRequest(parent.moref, wanted.vm_name, identity.uid, guestinfo.encode_clone(facts))
     try:
-        with here.parents.lend(parent):
+        with here.parents.lend(parent), metrics.vms.cloning(here.node, wanted.vm_class.name, here.clock):
             moref = await here.vsphere.clone(request)
     except errors.VSphereError as error:
         here.parents.refused(parent, error)

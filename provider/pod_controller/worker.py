@@ -50,8 +50,9 @@ class PodWorker:
         self._serving: asyncio.Task[None] | None = None
         self._announcement = Announcement(lambda: self.pod, self._patch_status, surroundings.clock)
         self._pin: tuple[str, str] | None = None  # moref and fingerprint, until the watch shows them
-        self._stages = metrics.Stages(surroundings.clock)
+        self._start = metrics.pods.Start(surroundings.node, surroundings.clock)
         self._fed = False
+        self._cut_off = False  # its VM was switched off before its guest had ended it
         self._answers = False  # the guest is connected
         self._silent_since = surroundings.clock.monotonic()
         self._cloned_at: float | None = None
@@ -60,6 +61,7 @@ class PodWorker:
         self._grace_shortened = False
         self._guest_deletes_at: float | None = None
         self._delete_sent_at: float | None = None
+        self._ending_since: float | None = None
 
     # Facts, told by the controller and by the relay.
 
@@ -73,15 +75,18 @@ class PodWorker:
             grace = pod_status.pod_facts(pod).grace
             if self._deleted_at is None:
                 self._deleted_at, self._grace = self._here.clock.monotonic(), grace
+                self._ending_since = self._deleted_at
             self._grace_shortened = self._grace_shortened or grace < self._grace
-        if (pod.get("status") or {}).get("phase") == "Running":
-            self._stages.reached("running")
+        if pod_status.has_begun(pod):
+            self._start.reached("running")
         self._refresh()
 
     def gone(self) -> None:
         """The object does not exist any more."""
         self._gone = True
         self.pod = None
+        if self._ending_since is None:
+            self._ending_since = self._here.clock.monotonic()
         self._here.admission.leave(self.uid)
         self.wake()
 
@@ -151,11 +156,18 @@ class PodWorker:
                 if not isinstance(step, lifecycle.Lose):
                     self._here.losses.over(self.uid)
                 if isinstance(step, lifecycle.Forget):
+                    self._count_end()
                     return
                 until = await self._attempt(step)
                 await wait_until(until, self._changed, self._here.clock)
         finally:
             await self.close()
+
+    def _count_end(self) -> None:
+        """Ended by its guest is also what never had one that was fed, or had ended before."""
+        if self._ending_since is not None:
+            seconds = self._here.clock.monotonic() - self._ending_since
+            metrics.pods.ended(self._here.node, seconds, by_guest=not self._cut_off)
 
     async def close(self) -> None:
         """End the connection to the guest; the VM stays as it is."""
@@ -217,7 +229,7 @@ class PodWorker:
         self._references.follow(self.pod)
         self._protection.follow(self.pod)
         self._announcement.begin()
-        self._stages.begin()
+        self._start.begin(wanted.vm_class.name)
         try:
             made = await make_vm(self._here, self._identity(), wanted)
         except errors.BindingUnknown:
@@ -225,7 +237,7 @@ class PodWorker:
             self._cloned_at = self._here.clock.monotonic()
             raise
         self._cloned_at = self._here.clock.monotonic()
-        took = self._stages.reached("cloned") or 0
+        took = self._start.reached("cloned") or 0
         self._log.info("vm made", how=made.reason, vm=made.vm, vm_class=wanted.vm_class.name, seconds=round(took, 3))
         if self.pod is not None:
             self._here.events.normal(self.pod, made.reason, f"{made.message} in {took:.2f}s")
@@ -274,7 +286,7 @@ class PodWorker:
         if self.guest and self.guest.link is Link.CONNECTED:
             self._fed = True
             self._backoffs.clear()
-            took = self._stages.reached("guest_ready")
+            took = self._start.reached("guest_ready")
             if took is not None and self.pod is not None:
                 message = f"Guest agent answered {took:.2f}s after the clone was asked for"
                 self._here.events.normal(self.pod, "GuestReady", message)
@@ -295,6 +307,7 @@ class PodWorker:
     async def _refuse(self, error: errors.ProviderError) -> None:
         assert self.pod is not None
         self._log.warning("pod refused", reason=error.reason, error=str(error))
+        self._start.refused(error.reason)
         self._here.events.warning(self.pod, error.reason, str(error))
         await self._patch_status(pod_status.refused(self.pod, error, self._here.clock.now()))
 
@@ -305,13 +318,14 @@ class PodWorker:
             return None
         until = here.losses.missing(self.uid, len(here.inventory.uids()))
         if until is not None and here.losses.braked:
-            metrics.BRAKES.labels(node=here.node).inc()
+            metrics.vms.BRAKES.labels(here.node).inc()
             self._log.error("brake: suspiciously many vms are gone at once: the pod is not failed yet")
         return until
 
     async def _lose(self, why: str, vm: PodVM | None) -> None:
         assert self.pod is not None
         self._log.error("vm lost", why=why)
+        self._start.lost(pod_status.LOST)
         self._here.events.warning(self.pod, pod_status.LOST, f"The Pod's VM is lost: {why}")
         await self._disconnect()
         if vm is not None:
@@ -321,6 +335,7 @@ class PodWorker:
 
     async def _finish(self, vm: PodVM | None, why: str) -> None:
         assert self.pod is not None
+        self._cut_off = self._cut_off or (self._fed and not pod_status.pod_facts(self.pod).terminal)
         await self._disconnect()
         if vm is not None:
             await self._here.vsphere.power_off(vm.moref)
@@ -341,6 +356,7 @@ class PodWorker:
         """A clone of no use counts as a clone that failed, or a bad parent would be cloned without end."""
         error = errors.GuestRefused(f"VM {vm.name} ({vm.moref}) is replaced: {why}")
         self._backoffs[lifecycle.Clone].failed(error, self._here.clock.monotonic())
+        self._start.failed(error.reason)
         self._log.warning("vm replaced", vm=vm.name, why=why)
         if self.pod is not None:
             self._here.events.warning(self.pod, "VirtualMachineReplaced", str(error))
@@ -378,7 +394,9 @@ class PodWorker:
     async def _report(self, step: lifecycle.Step, error: errors.ProviderError, delay: float) -> None:
         doing = type(step).__name__.lower()
         self._log.warning("step failed", step=doing, reason=error.reason, error=str(error), retry_in=round(delay, 1))
-        metrics.STEP_FAILURES.labels(step=doing, reason=error.reason).inc()
+        metrics.pods.STEP_FAILURES.labels(self._here.node, doing, error.reason).inc()
+        if isinstance(step, lifecycle.Clone | lifecycle.Hold):
+            self._start.failed(error.reason)
         if isinstance(error, errors.NoPermission):
             self._here.rights_in_doubt()
         if self.pod is None or isinstance(error, errors.KubeError):

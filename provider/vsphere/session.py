@@ -22,8 +22,8 @@ from urllib.parse import urlsplit
 from pyVmomi import SoapAdapter, vim
 
 from provider.errors import CertificateMismatch, VCenterUnreachable
+from provider.metrics import vcenter as metrics
 from provider.vsphere import faults
-from provider.vsphere.metrics import observe
 
 T = TypeVar("T")
 
@@ -138,14 +138,14 @@ class Session:
         try:
             result = work()
         except Exception as error:
-            observe(self.endpoint.server, method, time.monotonic() - started, type(error).__name__)
+            metrics.called(self.endpoint.server, method, time.monotonic() - started, type(error).__name__)
             if faults.is_expired(error) and method != "Login":
                 raise _Expired from error
             translated = faults.translate_clone(error) if method == "InstantClone_Task" else faults.translate(error)
             if translated is error:
                 raise
             raise translated from error
-        observe(self.endpoint.server, method, time.monotonic() - started, "")
+        metrics.called(self.endpoint.server, method, time.monotonic() - started, "")
         return result
 
     def _login(self) -> None:

@@ -21,13 +21,15 @@ from provider.errors import (
     VMGone,
     VSphereError,
 )
+from provider.metrics import vcenter as metrics
 from provider.parentvm import MakeParent, Placement, WantedPlacement
-from provider.podvm import CloneRequest, InventoryEvent, Lost, Synced, VCenterAbout
+from provider.podvm import CloneRequest, InventoryEvent, Lost, Synced, VCenterAbout, VMMemory
 from provider.vsphere import (
     blame,
     cards,
     configspec,
     content_library,
+    memory,
     ova_import,
     parents,
     placement,
@@ -195,6 +197,9 @@ class VCenter(podvm.VSphere):
         await self._task_or_gone("Destroy_Task", lambda: self._vm(moref).Destroy_Task())
         self._cards.forget(moref)
 
+    async def memory(self) -> Mapping[str, VMMemory]:
+        return await memory.retrieve(self._session, self._placed)
+
     async def close(self) -> None:
         if self._watching is not None:
             await self._watching.close()
@@ -219,16 +224,18 @@ class VCenter(podvm.VSphere):
         spec = configspec.instant_clone_spec(name, extra_config, self._placed, cards.born(of_source, pulls=pulls))
         vm = self._vm(source)
         try:
-            task = await self._session.call("InstantClone_Task", lambda: vm.InstantClone_Task(spec))
-            return moref(await self._tasks.result(moref(task), clone=True))
+            with metrics.task(self._endpoint.server, "InstantClone_Task"):
+                task = await self._session.call("InstantClone_Task", lambda: vm.InstantClone_Task(spec))
+                return moref(await self._tasks.result(moref(task), clone=True))
         except (ParentNotFrozen, ParentUnsuitable) as error:
             if not await blame.check_vm(self._session, source) and not isinstance(error, ParentNotFrozen):
                 raise ParentNotFrozen(str(error)) from error  # InvalidArgument says it, too, says the API reference
             raise
 
     async def _task(self, method: str, call: Callable[[], Any]) -> Any:
-        task = await self._session.call(method, call)
-        return await self._tasks.result(moref(task))
+        with metrics.task(self._endpoint.server, method):
+            task = await self._session.call(method, call)
+            return await self._tasks.result(moref(task))
 
     async def _task_or_gone(self, method: str, call: Callable[[], Any], *accepted: type[Exception]) -> None:
         """An operation whose end is reached as well when the VM is gone, or by one of these faults."""

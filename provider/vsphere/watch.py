@@ -13,6 +13,7 @@ from typing import Any
 from pyVmomi import vim, vmodl
 
 from provider.errors import VSphereError
+from provider.metrics import vcenter as metrics
 from provider.parentvm import Placement
 from provider.vsphere.faults import moref
 from provider.vsphere.picture import HOST, POOL, PROPERTIES, TASK, VM, Change
@@ -45,6 +46,7 @@ class Watch:
         complete = False
         while True:
             update = await self._session.call("WaitForUpdatesEx", lambda v=version: self._wait(v))  # type: ignore[misc]
+            metrics.updated(self._session.endpoint.server)
             if update is None:
                 continue  # nothing happened for WAIT seconds
             version = update.version

@@ -176,10 +176,10 @@ async def test_the_members_of_dead_replicas_are_removed() -> None:
 
 async def test_transitions_are_counted() -> None:
     def count(to: str) -> float:
-        return float(metrics.LEASE_TRANSITIONS.labels(node="counted", to=to)._value.get())
+        return float(metrics.leases.TRANSITIONS.labels("counted", to)._value.get())
 
     one = Running(FakeLeases(), "one").start("counted")
     await until(one, held=1)
-    assert (count("acquired"), metrics.LEASES_HELD.labels(node="counted")._value.get()) == (1, 1)
+    assert (count("acquired"), metrics.leases.HELD.labels("counted")._value.get()) == (1, 1)
     await one.stop()
-    assert (count("released"), metrics.LEASES_HELD.labels(node="counted")._value.get()) == (1, 0)
+    assert (count("released"), metrics.leases.HELD.labels("counted")._value.get()) == (1, 0)
