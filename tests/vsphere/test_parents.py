@@ -356,3 +356,11 @@ async def test_a_fault_of_a_full_clone_says_what_helps(
     watched_site.simulator.post("/faults", {"method": "CloneVM_Task", "fault": fault, "when": "before", "count": 1})
     with pytest.raises(error):
         await watched_site.vc.make_parent(make_request(source, host))
+
+
+async def test_the_memory_of_all_vms_is_one_call(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    clone = await watched.vc.clone(make_clone(watched.parent))
+    assert await calls(watched, watched.vc.memory(), monkeypatch) == ["RetrievePropertiesEx"]
+    memory = await watched.vc.memory()
+    assert {clone, watched.parent} <= memory.keys()
+    assert memory[clone].granted == memory[clone].shared + memory[clone].private > memory[clone].shared > 0

@@ -250,6 +250,21 @@ func (vm *VirtualMachine) memoryStats(state types.VirtualMachinePowerState) []ty
 	}
 }
 
+// ShowMemory makes a VM's memory what its guest was seen to use, in MB. The VM's
+// lock is held.
+func (vm *VirtualMachine) ShowMemory(ctx *Context, private, shared, consumed int64) {
+	stats := vm.Summary.QuickStats
+	if stats.PrivateMemory == int32(private) && stats.SharedMemory == int32(shared) &&
+		stats.HostMemoryUsage == int32(consumed) {
+		return
+	}
+	ctx.Update(vm, []types.PropertyChange{
+		{Name: "summary.quickStats.privateMemory", Val: int32(private)},
+		{Name: "summary.quickStats.sharedMemory", Val: int32(shared)},
+		{Name: "summary.quickStats.hostMemoryUsage", Val: int32(consumed)},
+	})
+}
+
 // GuestFrozen records that the guest has reached its freeze point.
 func (vm *VirtualMachine) GuestFrozen(ctx *Context) {
 	ctx.Update(vm, []types.PropertyChange{

@@ -68,6 +68,11 @@ type Stats struct {
 	RAMBytes     int64  `json:"ramBytes"`              // configured size
 	PrivateBytes int64  `json:"privateBytes"`          // of the RAM mapping (qemu), of all processes (native)
 	PssBytes     int64  `json:"pssBytes"`              // likewise
+	// SharedBytes is what of the same memory others use, too; ConsumedBytes what
+	// the guest costs beyond what is charged to others (a clone's source has what
+	// the clone shares with it).
+	SharedBytes   int64 `json:"sharedBytes"`
+	ConsumedBytes int64 `json:"consumedBytes"`
 	// ChangedBytes is what a frozen clone has changed of its source's RAM; the
 	// backend may hold more for it than that.
 	ChangedBytes int64                `json:"changedBytes,omitempty"`

@@ -282,6 +282,8 @@ func (g *Guest) Stats() (guest.Stats, error) {
 		stats.PID = l.pid()
 		stats.Processes = l.group.processes()
 		stats.PssBytes, stats.PrivateBytes = memoryUsage(stats.Processes)
+		// Libraries and programs: its share of them, since its processes share them with each other, too.
+		stats.SharedBytes, stats.ConsumedBytes = stats.PssBytes-stats.PrivateBytes, stats.PssBytes
 	}
 	return stats, nil
 }

@@ -252,7 +252,7 @@ func (g *Guest) Stats() (guest.Stats, error) {
 	case g.frozen != nil:
 		stats.RAMBytes = int64(g.frozen.machine.MemoryMB) << 20
 		stats.PrivateBytes = g.frozen.held()
-		stats.PssBytes = stats.PrivateBytes
+		stats.PssBytes, stats.ConsumedBytes = stats.PrivateBytes, stats.PrivateBytes
 		stats.ChangedBytes = g.frozen.changed
 	case g.life != nil:
 		stats.RAMBytes = int64(g.life.machine.MemoryMB) << 20
@@ -268,6 +268,7 @@ func (g *Guest) Stats() (guest.Stats, error) {
 			// long as there is but one clone that has touched it.
 			stats.PrivateBytes = used.Anonymous
 		}
+		stats.SharedBytes, stats.ConsumedBytes = used.Resident-stats.PrivateBytes, stats.PrivateBytes
 	}
 	return stats, nil
 }

@@ -104,7 +104,7 @@ func Start(config Config) (*VCenter, error) {
 	service.Context.Map.Handler = vcenter.Privileges.check
 	simulator.Granted = vcenter.Privileges.has
 	vcenter.server = &http.Server{
-		Handler:           vcenter.Faults.front(handler),
+		Handler:           vcenter.Faults.front(machines.measured(handler)),
 		TLSConfig:         secured,
 		TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){}, // HTTP/1.1, as vCenter
 		ReadHeaderTimeout: time.Minute,

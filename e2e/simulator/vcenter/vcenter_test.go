@@ -35,7 +35,8 @@ type fakeBackend struct {
 	ended  []string
 	clones int
 	refuse error
-	during func() // a clone, if set
+	during func()      // a clone, if set
+	stats  guest.Stats // of all guests
 }
 
 type fakeGuest struct {
@@ -86,7 +87,13 @@ func (g *fakeGuest) Connect(_ context.Context, cards []guest.Card) error {
 func (g *fakeGuest) PowerOff(context.Context) error { return g.note("off") }
 func (g *fakeGuest) Destroy(context.Context) error  { return g.note("destroy") }
 func (g *fakeGuest) Reset(context.Context) error    { return g.note("reset") }
-func (g *fakeGuest) Stats() (guest.Stats, error)    { return guest.Stats{State: "running"}, nil }
+func (g *fakeGuest) Stats() (guest.Stats, error) {
+	g.backend.mutex.Lock()
+	defer g.backend.mutex.Unlock()
+	stats := g.backend.stats
+	stats.State = "running"
+	return stats, nil
+}
 
 type lab struct {
 	*testing.T
