@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from provider.feed import KubeObject
 from provider.guestinfo import GUEST_PORT
 from provider.kubelet.directory import GuestEndpoint
+from provider.lifecycle import Link
 from provider.pod_controller import PodController
 from provider.pod_controller.worker import PodWorker
 
@@ -43,4 +44,5 @@ class ControllersGuests:
         vm = worker.guest.vm
         if vm.pin is None:
             return None
-        return GuestEndpoint(vm.address, GUEST_PORT, vm.pin, self._tls, worker.pod)
+        connected = worker.guest.link is Link.CONNECTED
+        return GuestEndpoint(vm.address, GUEST_PORT, vm.pin, self._tls, worker.pod, connected)

@@ -32,6 +32,10 @@ class MemorySampler:
     def latest(self) -> Mapping[str, VMMemory]:
         """By moref; empty if nothing is known. Somebody wants to know: there will be a newer one."""
         self._wanted.set()
+        return self.known()
+
+    def known(self) -> Mapping[str, VMMemory]:
+        """The same for who does not want to know enough to have vCenter asked."""
         return self._sample if self._clock.monotonic() < self._at + LASTS else {}
 
     async def run(self) -> None:

@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 from provider.admission import Admission
 from provider.capacity import Resources
 from provider.collector import Collector
+from provider.kubelet.node_series import Machine
 from provider.lifecycle import Link
 from provider.memory_sampler import MemorySampler
 from provider.metrics.state import NodeFacts
+from provider.own_share import OwnShare
 from provider.parent_controller import ParentController, ParentInventory
 from provider.parentvm import ParentVM
 from provider.pod_controller import Inventory, PodController
@@ -75,6 +77,15 @@ class NodeNumbers:
                 summed.update({(role, kind): amount for kind, amount in _kinds(memory).items()})
         return summed
 
+    def parents_memory(self) -> int:
+        """Bytes that the parents take: what vCenter said last, where somebody has asked, else all that they have."""
+        known = self.memory.known()
+        return sum(
+            known[vm.moref].consumed if vm.moref in known else vm.memory_mib * 2**20
+            for vm in self.parents.parents
+            if vm.power_state is PowerState.ON
+        )
+
     def connected(self) -> int:
         return sum(1 for worker in self.pods.workers() if worker.guest and worker.guest.link is Link.CONNECTED)
 
@@ -108,6 +119,21 @@ def facts(
         requested=amounts(numbers.admission.used),
         memory=numbers.memory_by_kind(),
         guests=numbers.connected(),
+    )
+
+
+def machine(
+    status: VCHStatus, numbers: NodeNumbers | None, share: OwnShare, certificate_expires: float | None
+) -> Machine:
+    """The virtual node as the kubelet API shows it."""
+    has = status.counts.capacity
+    return Machine(
+        cpu_cores=has.cpu_millis / 1000 if has else None,
+        memory_bytes=has.memory_bytes if has else None,
+        cpu_seconds=share.cpu_seconds(),
+        memory_used=share.memory_bytes() + (numbers.parents_memory() if numbers else 0),
+        certificate_expires=certificate_expires,
+        orphans=numbers.collector.dangling() if numbers else None,
     )
 
 

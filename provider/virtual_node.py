@@ -21,10 +21,12 @@ from provider.kube.reviews import Reviews
 from provider.kube.writes import PodWrites
 from provider.kubelet.authentication import Authenticator
 from provider.kubelet.authorization import Authorizer
+from provider.kubelet.node_series import Machine
 from provider.kubelet.server import KubeletServer
 from provider.metrics.state import NodeFacts
 from provider.node_controller import NodeController
 from provider.node_engine import NodeEngine
+from provider.own_share import OwnShare
 from provider.process import Process
 from provider.vch_status import VCHStatus, blame
 
@@ -50,6 +52,7 @@ class VirtualNode:
         self._status_changed = asyncio.Event()
         self._engine: NodeEngine | None = None
         self._retiring = False
+        self._share = OwnShare(metrics.state.count)
         self._node = NodeController(
             self.name,
             self._spec,
@@ -125,6 +128,10 @@ class VirtualNode:
         numbers = self._engine.numbers() if self._engine is not None else None
         expires = self._process.certificate_expires
         return node_numbers.facts(self.name, self._spec.v_center.server, self._status, numbers, expires)
+
+    def _machine(self) -> Machine:
+        numbers = self._engine.numbers() if self._engine is not None else None
+        return node_numbers.machine(self._status, numbers, self._share, self._process.certificate_expires)
 
     # What the status is made of.
 
@@ -216,6 +223,7 @@ class VirtualNode:
                 authorizer=Authorizer(reviews, self.name),
                 guests=self._guests,
                 node=self.name,
+                machine=self._machine,
             )
             serving = asyncio.create_task(server.serve())
             ready = asyncio.create_task(server.ready.wait())

@@ -226,6 +226,31 @@ def test_metrics_name_the_pod_and_its_containers(talker: Kube, node: str) -> Non
         time.sleep(1)  # the kubelet's statistics are housekept every 10 s; nothing tells when
 
 
+def test_the_node_is_a_machine_to_prometheus(talker: Kube, node: str) -> None:
+    base = f"/api/v1/nodes/{node}/proxy/metrics"
+    of_pod = rf'namespace="{talker.namespace}",pod="talker"'
+    wanted = {
+        "": [
+            rf'kubelet_node_name{{node="{node}"}} 1',
+            r"kubelet_started_pods_total [1-9]",
+            r"process_cpu_seconds_total ",
+        ],
+        "/cadvisor": [
+            r"machine_cpu_cores [1-9]",
+            rf'container_network_receive_bytes_total{{[^}}]*image="[^"]+",interface="eth0"[^}}]*{of_pod}}} [0-9]',
+            rf'container_memory_working_set_bytes{{container="main",[^}}]*image="[^"]+"[^}}]*{of_pod}}} [1-9]',
+        ],
+    }
+    for path, patterns in wanted.items():
+        deadline = time.monotonic() + 90
+        while missing := [each for each in patterns if not re.search(each, talker.text("get", "--raw", base + path))]:
+            if time.monotonic() > deadline:
+                raise NeverHappened(f"{base}{path} has nothing like {missing}")
+            time.sleep(1)  # as above
+    assert 'id="/"' not in talker.text("get", "--raw", f"{base}/cadvisor")
+    assert "kubernetes_build_info" not in talker.text("get", "--raw", base)
+
+
 def test_the_summary_and_the_pods_list_the_pod(talker: Kube, node: str) -> None:
     base = f"/api/v1/nodes/{node}/proxy"
     pods = json.loads(talker.text("get", "--raw", f"{base}/pods"))["items"]

@@ -17,6 +17,7 @@ class GuestEndpoint:
     pin: str
     ssl_context: ssl.SSLContext
     pod: KubeObject
+    connected: bool = True  # its agent is: who asks many guests need not wait for one that is not
 
 
 class GuestDirectory(Protocol):

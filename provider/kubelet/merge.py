@@ -1,33 +1,30 @@
-"""One node-wide answer out of the answers of many guests. Pure.
+"""Node-wide answers in JSON out of what many guests say: the list of Pods, and the statistics' summary. Pure.
 
-A guest is believed for its own Pod only: samples and entries of another are dropped. What is of the node is summed up,
-since a virtual node has no other machine than its guests'.
+A guest is believed for its own Pod only: entries of another are dropped. What is of the node is summed up, since a
+virtual node has no other machine than its guests'. The neighbour `exposition` has Prometheus' text.
 """
 
 import datetime
 import json
-import math
-import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from provider.feed import KubeObject
 
-_NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
-_LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\["\\n])*)"')
-_LABELS = rf"{_LABEL.pattern}(?:,{_LABEL.pattern})*,?"
-_VALUE = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?Inf|NaN"
-_SAMPLE = re.compile(rf"(?P<name>{_NAME})(?:\{{(?P<labels>{_LABELS})?\}})? (?P<value>{_VALUE})(?: -?[0-9]{{1,18}})?")
-_HEADER = re.compile(
-    rf"# (?:HELP (?P<helped>{_NAME}) .*|TYPE (?P<typed>{_NAME}) (?:counter|gauge|histogram|summary|untyped))"
-)
-_NODE_SUMMED = ("node_cpu_usage_seconds_total", "node_memory_working_set_bytes", "node_swap_usage_bytes")
-
 _MOST = 2**63 - 1
 """Of anything: readers have 64 bits, and fail altogether on what does not fit."""
 
-Answer = tuple[KubeObject, bytes]
-"""A guest's Pod, as the API server knows it, and what its kubelet answered."""
+Answer = tuple[KubeObject, KubeObject]
+"""A guest's Pod, as the API server knows it, and what its kubelet answered, `parsed`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What of the node is known better than by summing up what the guests say now."""
+
+    core_nanoseconds: float | None = None  # CPU time that was used since the node is served
+    memory_used: int = 0  # bytes, beside the guests
 
 
 def pod_list(pods: Iterable[KubeObject]) -> bytes:
@@ -36,80 +33,13 @@ def pod_list(pods: Iterable[KubeObject]) -> bytes:
     return json.dumps({"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": items}).encode()
 
 
-def metrics(answers: Sequence[Answer]) -> bytes:
-    """Prometheus text: samples of each guest's own Pod, node-wide ones summed, each family's header once.
-
-    The classic text format (0.0.4), which metrics-server parses; it drops a node without `node_cpu_usage_seconds_total`
-    and `node_memory_working_set_bytes`.
-    """
-    headers: dict[str, list[str]] = {}
-    samples: dict[str, list[str]] = {}
-    sums: dict[str, float] = {}
-    families: dict[str, str] = {}  # of each sample's name, the same for all guests: a family must stand in one block
-    for pod, text in answers:
-        family = ""
-        for line in text.decode(errors="replace").split("\n"):
-            if line.startswith("#"):
-                family = _header(line, headers)
-            elif (match := _SAMPLE.fullmatch(line)) is not None:
-                name, value = match["name"], match["value"]
-                if name in _NODE_SUMMED:
-                    sums[name] = sums.get(name, 0.0) + _amount(value)
-                elif _is_of(match["labels"] or "", pod) and _is_representable(value):
-                    samples.setdefault(families.setdefault(name, _family(name, family)), []).append(line)
-    for name, value in sums.items():
-        samples[name] = [f"{name} {value!r}"]
-    lines: list[str] = []
-    for family in sorted(samples):
-        lines += headers.get(family, [])
-        lines += samples[family]
-    return ("\n".join(lines) + "\n").encode() if lines else b""
-
-
-def _header(line: str, headers: dict[str, list[str]]) -> str:
-    match = _HEADER.fullmatch(line)
-    if match is None:
-        return ""
-    family = match["helped"] or match["typed"]
-    known = headers.setdefault(family, [])
-    if not any(other.split(" ", 2)[1] == line.split(" ", 2)[1] for other in known):
-        known.append(line)
-    return str(family)
-
-
-def _family(name: str, family: str) -> str:
-    """Only samples of histograms and summaries are named otherwise than their family."""
-    return family if name in (f"{family}_bucket", f"{family}_sum", f"{family}_count") else name
-
-
-def _is_of(labels: str, pod: KubeObject) -> bool:
-    pairs = _LABEL.findall(labels)
-    values = dict(pairs)
-    if len(values) != len(pairs) or any(label.startswith("__") for label in values):
-        return False  # one parser would read this pod in it, another that one
-    meta = pod["metadata"]
-    return (values.get("namespace"), values.get("pod")) == (meta["namespace"], meta["name"])
-
-
-def _amount(value: str) -> float:
-    """What a guest adds to its node: one that says nonsense must not spoil the sum."""
-    amount = float(value)
-    return amount if 0 <= amount <= _MOST else 0.0
-
-
-def _is_representable(value: str) -> bool:
-    """Whether a parser with doubles takes it: Go's calls 1e999 an error."""
-    return value.lstrip("+-") in ("Inf", "NaN") or math.isfinite(float(value))
-
-
-def summary(node: str, answers: Sequence[Answer], now: str) -> bytes:
+def summary(node: str, answers: Sequence[Answer], now: str, beside: Beside = Beside()) -> bytes:
     """/stats/summary: the pods' entries as their kubelets gave them, the node's CPU and memory summed."""
     pods: list[Any] = []
     cpu: dict[str, int] = {}
     memory: dict[str, int] = {}
     start = now
-    for pod, text in answers:
-        said = _object(text)
+    for pod, said in answers:
         of_node = said.get("node")
         entries = said.get("pods")
         if isinstance(entries, list):
@@ -118,6 +48,11 @@ def summary(node: str, answers: Sequence[Answer], now: str) -> bytes:
             _add(cpu, of_node.get("cpu"), ("usageNanoCores", "usageCoreNanoSeconds"))
             _add(memory, of_node.get("memory"), ("availableBytes", "usageBytes", "workingSetBytes", "rssBytes"))
             start = min(start, _instant(of_node.get("startTime")) or now)
+    if beside.core_nanoseconds is not None:
+        cpu["usageCoreNanoSeconds"] = min(int(beside.core_nanoseconds), _MOST)
+    for key in ("usageBytes", "workingSetBytes", "rssBytes"):
+        if beside.memory_used:
+            memory[key] = min(memory.get(key, 0) + beside.memory_used, _MOST)
     whole = {
         "nodeName": node,
         "startTime": start,
@@ -127,7 +62,17 @@ def summary(node: str, answers: Sequence[Answer], now: str) -> bytes:
     return json.dumps({"node": whole, "pods": pods}).encode()
 
 
-def _object(text: bytes) -> KubeObject:
+def core_nanoseconds(said: KubeObject, pod: KubeObject) -> tuple[float, float]:
+    """CPU time that a guest says its whole VM has used, and its Pod of that."""
+    entries = said.get("pods")
+    own = [each for each in entries if _same_pod(each, pod)] if isinstance(entries, list) else []
+    used: list[dict[str, int]] = [{}, {}]
+    for total, part in zip(used, (said.get("node"), own[0] if own else None), strict=True):
+        _add(total, part.get("cpu") if isinstance(part, dict) else None, ("usageCoreNanoSeconds",))
+    return tuple(float(each.get("usageCoreNanoSeconds", 0)) for each in used)  # type: ignore[return-value]
+
+
+def parsed(text: bytes) -> KubeObject:
     """What is none is taken for an empty one: a guest that answers nonsense is left out."""
     try:
         said = json.loads(text)

@@ -22,6 +22,7 @@ class Action(StrEnum):
     PODS = "pods"
     RUNNING_PODS = "runningpods"
     SUMMARY = "stats/summary"
+    METRICS = "metrics"
     METRICS_RESOURCE = "metrics/resource"
     METRICS_CADVISOR = "metrics/cadvisor"
     METRICS_PROBES = "metrics/probes"
@@ -65,6 +66,7 @@ _NODE_WIDE: dict[str, tuple[Action, tuple[str, ...]]] = {
     "/pods": (Action.PODS, ("pods", "proxy")),
     "/runningpods": (Action.RUNNING_PODS, ("pods", "proxy")),
     "/stats/summary": (Action.SUMMARY, ("stats",)),
+    "/metrics": (Action.METRICS, ("metrics",)),
     "/metrics/resource": (Action.METRICS_RESOURCE, ("metrics",)),
     "/metrics/cadvisor": (Action.METRICS_CADVISOR, ("metrics",)),
     "/metrics/probes": (Action.METRICS_PROBES, ("metrics",)),

@@ -1,15 +1,15 @@
 """The kubelet API's server: one TLS connection, one request, then the end.
 
-Thin: it asks `authentication`, `authorization` and `routes`, and hands over to `splice` or `merge`. Every doubt is an
+Thin: it asks `authentication`, `authorization` and `routes`, and hands over to `splice` or `scrape`. Every doubt is an
 error to the client, never a service. A connection is not used for a second request: after an upgrade there is none to
 come, and `kubectl` and the API server open one each.
 """
 
 import asyncio
 import contextlib
-import datetime
 import ssl
 import time
+from collections.abc import Callable
 
 import structlog
 
@@ -18,19 +18,18 @@ from provider.guest.dial import dial
 from provider.kubelet import merge, routes
 from provider.kubelet.authentication import Authenticator
 from provider.kubelet.authorization import Authorizer
-from provider.kubelet.directory import GuestDirectory, GuestEndpoint
-from provider.kubelet.fetch import fetch
+from provider.kubelet.directory import GuestDirectory
 from provider.kubelet.head import BadHead, Request, read_request, response_head
+from provider.kubelet.node_series import Machine
 from provider.kubelet.routes import Action, Route, Unroutable
+from provider.kubelet.scrape import Scrape
 from provider.kubelet.splice import splice
 from provider.metrics import kubelet_api as metrics
 
 log = structlog.get_logger()
 
 _CONNECTIONS = 1024
-_GUESTS_AT_ONCE = 50
 _TEXT = "text/plain; charset=utf-8"
-_METRICS = "text/plain; version=0.0.4; charset=utf-8"
 _JSON = "application/json"
 
 
@@ -55,6 +54,7 @@ class KubeletServer:
         authorizer: Authorizer,
         guests: GuestDirectory,
         node: str,
+        machine: Callable[[], Machine] = Machine,
     ) -> None:
         self.ready = asyncio.Event()
         self._address = address
@@ -64,6 +64,7 @@ class KubeletServer:
         self._authorizer = authorizer
         self._guests = guests
         self._node = node
+        self._scrape = Scrape(node, guests, machine)
         self._connections: set[asyncio.Task[None]] = set()
 
     async def serve(self) -> None:
@@ -170,26 +171,7 @@ class KubeletServer:
                 return _JSON, merge.pod_list(self._guests.pods())
             case Action.RUNNING_PODS:
                 return _JSON, merge.pod_list(endpoint.pod for endpoint in self._guests.endpoints())
-            case Action.SUMMARY:
-                now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-                return _JSON, merge.summary(self._node, await self._ask_all("/stats/summary"), now)
-        return _METRICS, merge.metrics(await self._ask_all(f"/{action}"))
-
-    async def _ask_all(self, target: str) -> list[merge.Answer]:
-        """What the guests answer; one that does not must not break the rest."""
-        at_once = asyncio.Semaphore(_GUESTS_AT_ONCE)
-
-        async def ask(endpoint: GuestEndpoint) -> bytes | None:
-            async with at_once:
-                try:
-                    return await fetch(endpoint, target)
-                except GuestError as error:
-                    log.info("guest is left out of a node-wide answer", target=target, error=str(error))
-                    return None
-
-        endpoints = self._guests.endpoints()
-        texts = await asyncio.gather(*(ask(endpoint) for endpoint in endpoints))
-        return [(endpoint.pod, text) for endpoint, text in zip(endpoints, texts, strict=True) if text is not None]
+        return await self._scrape.answer(action)
 
 
 async def _respond(writer: asyncio.StreamWriter, status: int, content_type: str, body: bytes) -> None:

@@ -67,6 +67,11 @@ def shown(vch: str, server: str, source: Source) -> Iterator[None]:
             vcenter.gone(server)
 
 
+def count() -> int:
+    """How many virtual nodes run in this process."""
+    return len(_sources)
+
+
 async def _all_facts() -> list[NodeFacts]:
     return [source() for _, source in _sources.values()]
 

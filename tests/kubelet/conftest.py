@@ -126,7 +126,9 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     dialing = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     dialing.check_hostname, dialing.verify_mode = False, ssl.CERT_NONE
     pin = fingerprint(ssl.PEM_cert_to_DER_cert(theirs.cert_chain_pems[0].bytes().decode()))
-    endpoint = GuestEndpoint("127.0.0.1", listening.sockets[0].getsockname()[1], pin, dialing, make_pod())
+    pod = make_pod()
+    pod["metadata"]["creationTimestamp"] = "2999-01-01T00:00:00Z"  # after the server has begun
+    endpoint = GuestEndpoint("127.0.0.1", listening.sockets[0].getsockname()[1], pin, dialing, pod)
     reviews = Reviews({"good": UserInfo("jane")}, {("get", "proxy"), ("create", "proxy")})
     directory = Directory(endpoint)
     port = _free_port()

@@ -43,8 +43,8 @@ func (m *Machines) measure() {
 			continue
 		}
 		stats, err := current.Stats()
-		if err != nil || stats.PssBytes == 0 {
-			continue // it ends just now, or only pretends
+		if err != nil {
+			continue // it ends just now
 		}
 		ctx := m.ctx.Fresh()
 		ctx.WithLock(vm, func() {

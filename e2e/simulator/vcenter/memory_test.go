@@ -22,11 +22,7 @@ func (l *lab) memory(vm types.ManagedObjectReference) (private, shared, consumed
 func TestMemoryIsWhatTheGuestsUse(t *testing.T) {
 	l := start(t)
 	clone := l.made("clone")
-	private, shared, _ := l.memory(clone)
-	if private == 0 || shared == 0 {
-		t.Errorf("a guest that only pretends: private %d, shared %d MB", private, shared)
-	}
-	for _, used := range []int64{40, 60} {
+	for _, used := range []int64{0, 40, 60} {
 		l.backend.mutex.Lock()
 		l.backend.stats = guest.Stats{
 			PrivateBytes: used << 20, SharedBytes: 200 << 20, PssBytes: 100 << 20, ConsumedBytes: used << 20,

@@ -1,0 +1,1 @@
+"""Measurements of single parts, by hand: their figures are printed, not asserted."""
