@@ -43,6 +43,8 @@ NEEDS = (
     Need("containerd", "containerd", "native guests, preloaded images"),
     Need("runc", "runc", "native guests"),
     Need("/usr/lib/cni/loopback", "containernetworking-plugins", "native guests"),
+    Need("promtool", "prometheus", "dashboards and alerts: their queries and cases are promtool's to judge"),
+    Need("prometheus", "prometheus", "dashboards and alerts: a Prometheus that scrapes the virtual nodes"),
     Need("/etc/ssl/certs/ca-certificates.crt", "ca-certificates", "downloads"),
 )
 """busybox must be the static one (it is copied into images that have no libraries), whose place is /bin."""
