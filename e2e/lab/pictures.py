@@ -40,6 +40,7 @@ PICTURES = {
 """By dashboard, the panels that are drawn: figures in one line, charts two by two."""
 
 _POINTS = 180
+_MEANING = {"success": "#37872d", "error": "#e02f44", "Running": "#37872d", "Pending": "#ff780a", "Failed": "#e02f44"}
 _COLOURS = ("#3274d9", "#ff780a", "#37872d", "#8f3bb8", "#e02f44", "#0a8ba0", "#b8860b", "#6e7781")
 
 
@@ -123,15 +124,23 @@ def draw_chart(axes: Axes, panel: dict[str, Any], span: Span) -> None:
         heights = [
             [dict(zip(times, values, strict=True)).get(at, 0.0) for at in instants] for _, times, values in found
         ]
-        axes.stackplot(instants, heights, labels=[name for name, _, _ in found], colors=_COLOURS, alpha=0.75)
+        names = [name for name, _, _ in found]
+        axes.stackplot(instants, heights, labels=names, colors=[colour(*each) for each in enumerate(names)], alpha=0.75)
     else:
         for number, (name, times, values) in enumerate(found):
-            axes.plot(times, values, label=name, color=_COLOURS[number % len(_COLOURS)], linewidth=1.6)
+            axes.plot(times, values, label=name, color=colour(number, name), linewidth=1.6)
     axes.set_ylim(bottom=0)
     if "max" in defaults:
         axes.set_ylim(top=defaults["max"])
-    axes.legend(loc="upper left", fontsize=8, frameon=False, ncols=3)
+    if found:
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), fontsize=8, frameon=False, ncols=4)
     _frame(axes, panel, span)
+    if defaults["unit"] == "bytes":
+        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 4, 8, 10]))
+
+
+def colour(number: int, name: str) -> str:
+    return _MEANING.get(name, _COLOURS[number % len(_COLOURS)])
 
 
 def draw_heatmap(axes: Axes, panel: dict[str, Any], span: Span) -> None:

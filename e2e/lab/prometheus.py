@@ -28,7 +28,8 @@ ADDRESS = "127.0.0.1:9090"
 KUBELET_PATHS = ("/metrics", "/metrics/cadvisor", "/metrics/probes", "/metrics/resource")
 """What kube-prometheus-stack scrapes of a kubelet; the last one only if `kubelet.serviceMonitor.resource` is set."""
 
-_INTERVAL = "5s"
+_INTERVAL, _TIMEOUT = "10s", "10s"
+"""That chart's own time-out, and an interval that is no shorter: a busy laboratory's guests take their time."""
 _ACCOUNT = {"name": "prometheus", "namespace": "default"}
 _DROPPED = (
     ("__name__", "container_cpu_(load_average_10s|system_seconds_total|user_seconds_total)"),
@@ -125,7 +126,7 @@ def configuration(nodes: Sequence[dict[str, Any]], token: Path) -> dict[str, Any
         "static_configs": [{"targets": [METRICS], "labels": _of_a_service(NAMESPACE, "virtual-kubelet-vch")}],
     }
     return {
-        "global": {"scrape_interval": _INTERVAL, "scrape_timeout": _INTERVAL, "evaluation_interval": _INTERVAL},
+        "global": {"scrape_interval": _INTERVAL, "scrape_timeout": _TIMEOUT, "evaluation_interval": _INTERVAL},
         "rule_files": [str(path) for path in queries.RULES],
         "scrape_configs": [*kubelets, operator, {"job_name": "prometheus", "static_configs": [{"targets": [ADDRESS]}]}],
     }
