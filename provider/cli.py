@@ -6,7 +6,6 @@ Ending the process ends nothing else: pod VMs run on, and the next process adopt
 import argparse
 import asyncio
 import signal
-import ssl
 import sys
 from collections.abc import Callable, Sequence
 
@@ -25,8 +24,8 @@ from provider.kube.client import USER_AGENT, KubeClient
 from provider.kube.leases import Leases
 from provider.kube.operator_objects import OperatorObjects
 from provider.kube.policy_watch import PolicyWatch
-from provider.kubelet import tls as kubelet_tls
-from provider.kubelet.tls import server_context
+from provider.kubelet import certificates
+from provider.kubelet.tls import ServingTLS
 from provider.lease_controller import LeaseController
 from provider.metrics.state import StateCollector
 from provider.process import Process
@@ -45,18 +44,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code."""
     try:
         settings = parse(sys.argv[1:] if arguments is None else arguments)
-        tls = server_context(settings.kubelet_certificate, settings.kubelet_key, settings.kubelet_client_ca)
+        _look_at_files(settings)
     except ValidationError as error:
         print(explain(error), file=sys.stderr)  # noqa: T201
         return USAGE
-    except (OSError, ssl.SSLError) as error:
-        print(f"--kubelet-certificate, --kubelet-key, --kubelet-client-ca: {error}", file=sys.stderr)  # noqa: T201
+    except errors.CertificateUnusable as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return USAGE
+    except OSError as error:
+        print(f"--kubelet-client-ca: {error}", file=sys.stderr)  # noqa: T201
         return USAGE
     logs.set_up(settings.log_format, settings.log_level)
-    return asyncio.run(operate(settings, tls))
+    return asyncio.run(operate(settings))
 
 
-async def operate(settings: Settings, tls: ssl.SSLContext) -> int:
+def _look_at_files(settings: Settings) -> None:
+    """What cannot be used is better told now. Raises CertificateUnusable; OSError for the client CA."""
+    tls = ServingTLS(settings.kubelet_client_ca)
+    if settings.serving_files:
+        tls.use(certificates.read(*settings.serving_files))
+
+
+async def operate(settings: Settings) -> int:
     """Runs until the process is asked to end."""
     stop = asyncio.Event()
     keep_signals = _signals(stop)
@@ -70,7 +79,7 @@ async def operate(settings: Settings, tls: ssl.SSLContext) -> int:
         return USAGE
     try:
         ending = asyncio.create_task(stop.wait())
-        running = asyncio.create_task(_run(client, settings, tls, keep_signals))
+        running = asyncio.create_task(_run(client, settings, keep_signals))
         await asyncio.wait({ending, running}, return_when=asyncio.FIRST_COMPLETED)
         for task in (ending, running):
             task.cancel()
@@ -93,23 +102,23 @@ def _serve_metrics(settings: Settings) -> Callable[[], None]:
     return metrics.process.serve(settings.metrics_address, StateCollector(asyncio.get_running_loop()))
 
 
-async def _run(client: KubeClient, settings: Settings, tls: ssl.SSLContext, keep_signals: Callable[[], None]) -> None:
+async def _run(client: KubeClient, settings: Settings, keep_signals: Callable[[], None]) -> None:
     objects, clock = OperatorObjects(client, settings.namespace), SystemClock()
     policies = PolicyWatch(client)
     process = Process(
         client=client,
         objects=objects,
         cluster=await _cluster(objects),
-        tls=tls,
+        kubelet_certificate=settings.serving_files,
+        kubelet_client_ca=settings.kubelet_client_ca,
         kubelet_port=settings.kubelet_port,
-        kubelet_bind=settings.kubelet_bind,
+        pod_ip=settings.pod_ip,
         report_timeout=settings.guest_report_timeout,
         clock=clock,
         keep_signals=keep_signals,
         catalog=await _catalog(objects),
         firewalls=policies,
         fence=Fence("no virtual node", settings.terms, clock.monotonic),
-        certificate_expires=kubelet_tls.expires(settings.kubelet_certificate),
     )
     fleet = Fleet(lambda vch, fence: VirtualNode(process.under(fence), vch), settings.vchs)
     kube = Leases(client, settings.namespace)

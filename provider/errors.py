@@ -17,7 +17,10 @@ library's error chained as the cause.
     │   ├── SecretNotFound
     │   ├── SecretInvalid
     │   ├── CABundleNotFound
-    │   └── AddressNotServed
+    │   ├── AddressNotServed
+    │   ├── PodAddressUnknown
+    │   ├── ServiceUnusable
+    │   └── CertificateUnusable
     ├── VSphereError
     │   ├── VCenterUnreachable
     │   ├── InvalidLogin
@@ -53,6 +56,8 @@ library's error chained as the cause.
     │   ├── GuestUnreachable
     │   ├── GuestIdentityMismatch
     │   └── GuestRefused
+    ├── CertificatePending         nobody has signed it yet
+    ├── CertificateRefused
     └── KubeError
         ├── KubeUnavailable
         │   └── LeaseLost
@@ -179,9 +184,41 @@ class CABundleNotFound(ConfigurationError):
 
 
 class AddressNotServed(ConfigurationError):
-    """The kubelet API cannot listen on `spec.node.address`."""
+    """The kubelet API cannot listen on `spec.node.address`, or on VCH_POD_IP."""
 
     reason = "AddressNotServed"
+
+
+class PodAddressUnknown(ConfigurationError):
+    """VCH_POD_IP is not given, so that nothing can be behind the Service of a virtual node's kubelet API."""
+
+    reason = "PodAddressUnknown"
+
+
+class ServiceUnusable(ConfigurationError):
+    """The Service of a virtual node's kubelet API is not one with the node's address."""
+
+    reason = "ServiceUnusable"
+
+
+class CertificateUnusable(ConfigurationError):
+    """The files of the kubelet API's certificate are not what they should be."""
+
+    reason = "CertificateUnusable"
+
+
+class CertificatePending(ProviderError):
+    """A virtual node's certificate was asked for and approved, and its signer has not signed it yet."""
+
+    reason = "CertificatePending"
+    retry_after = 5.0
+
+
+class CertificateRefused(ProviderError):
+    """A virtual node's certificate was denied, or its signer failed; the message has its words."""
+
+    reason = "CertificateRefused"
+    retry_after = 30.0
 
 
 class VSphereError(ProviderError):

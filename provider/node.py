@@ -155,14 +155,16 @@ def node_metadata(name: str, spec: VirtualContainerHostSpec) -> KubeObject:
 
 def node_status(
     name: str,
-    spec: VirtualContainerHostSpec,
+    address: str | None,
     conditions: list[KubeObject],
     port: int,
     offer: NodeOffer,
     known: KubeObject | None = None,
 ) -> KubeObject:
-    """Our part of the status, for server-side apply. What the offer does not know yet stays as it is `known`."""
+    """Our part of the status, for server-side apply. What is not known yet (size and guests by the offer, the address
+    while its Service is being made) stays as it is `known`."""
     stored = (known or {}).get("status") or {}
+    address = address or internal_ip(known)
     size = {
         "capacity": resource_list(offer.capacity or Resources()),
         "allocatable": resource_list(offer.allocatable or Resources()),
@@ -181,12 +183,18 @@ def node_status(
             **about,
             "conditions": conditions,
             "addresses": [
-                {"type": "InternalIP", "address": spec.node.address},
+                *([{"type": "InternalIP", "address": address}] if address else ()),
                 {"type": "Hostname", "address": name},
             ],
             "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
         },
     }
+
+
+def internal_ip(known: KubeObject | None) -> str | None:
+    """The address that a Node has."""
+    listed = ((known or {}).get("status") or {}).get("addresses") or ()
+    return next((str(each["address"]) for each in listed if each["type"] == "InternalIP"), None)
 
 
 def resource_list(resources: Resources) -> KubeObject:

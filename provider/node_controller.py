@@ -61,6 +61,7 @@ class NodeController:
         self._kube = kube
         self._clock = clock
         self._port = port
+        self._address = spec.node.address  # None: not known yet
         self._on_change = on_change
         self._health = NodeHealth()
         self._offer = NodeOffer()
@@ -74,6 +75,12 @@ class NodeController:
         """What the node's conditions say, and what it offers, from now on."""
         if (health, offer) != (self._health, self._offer):
             self._health, self._offer = health, offer
+            self._changed.set()
+
+    def addressed(self, address: str) -> None:
+        """The node's InternalIP from now on."""
+        if address != self._address:
+            self._address = address
             self._changed.set()
 
     async def run(self) -> None:
@@ -151,7 +158,7 @@ class NodeController:
         self._conditions = self._conditions.updated(node.node_conditions(self._health), now)
         applied = await self._kube.apply_node(node.node_metadata(self._name, self._spec))
         conditions = self._conditions.objects(now)
-        status = node.node_status(self._name, self._spec, conditions, self._port, self._offer, found)
+        status = node.node_status(self._name, self._address, conditions, self._port, self._offer, found)
         await self._kube.apply_node_status(status)
         self._uid = applied["metadata"]["uid"]
         self._registered.set()

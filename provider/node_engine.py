@@ -44,6 +44,7 @@ class NodeEngine:
         process: Process,
         vch: KubeObject,
         spec: VirtualContainerHostSpec,
+        address: str,
         guests: ControllersGuests,
         change_status: StatusChange,
         before: Counts,
@@ -52,6 +53,7 @@ class NodeEngine:
         self._vch = vch
         self._name: str = vch["metadata"]["name"]
         self._spec = spec
+        self._address = address  # of the node
         self._guests = guests
         self._change_status = change_status
         self._before = before  # of the connection before this one; what only ever grows goes on from there
@@ -100,7 +102,7 @@ class NodeEngine:
 
     async def run(self) -> None:
         """Until cancelled. Raises ProviderError when it has to be begun anew."""
-        pools = pod_network.pools(self._spec)
+        pools = pod_network.pools(self._spec, self._address)
         credentials = await vcenter_access.guest_credentials(self._process.objects, self._vch, self._process.clock)
         bundle = await vcenter_access.guests_ca_bundle(self._process.objects, self._spec.registries)
         vc = await self._connect()
@@ -110,6 +112,7 @@ class NodeEngine:
                 process=self._process,
                 vch=self._vch,
                 spec=self._spec,
+                address=self._address,
                 vsphere=vc,
                 placed=placed,
                 pools=pools,

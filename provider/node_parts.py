@@ -53,6 +53,7 @@ class Given:
     process: Process  # under the fence of the VCH's Lease
     vch: KubeObject
     spec: VirtualContainerHostSpec
+    address: str  # of the node
     vsphere: VSphere
     placed: Placement
     pools: Pools
@@ -118,6 +119,7 @@ class NodeParts:
             vch=self._uid,
             node=self.name,
             node_labels=node.labels(self.name, spec),
+            node_address=given.address,
             spec=spec,
             addresses=self.addresses,
             inventory=inventory,
@@ -130,7 +132,7 @@ class NodeParts:
             objects=self.objects,
             firewalls=process.firewalls,
             events=self.events,
-            relay=RelayController(writes, self.name, spec.node.address),
+            relay=RelayController(writes, self.name, given.address),
             credentials=given.credentials,
             link=self._link,
             clock=clock,

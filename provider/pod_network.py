@@ -34,10 +34,10 @@ class Finding:
     message: str
 
 
-def pools(spec: VirtualContainerHostSpec) -> Pools:
-    """Raises InvalidSpec: the rules that no schema can check."""
+def pools(spec: VirtualContainerHostSpec, node: str) -> Pools:
+    """`node`: the node's address. Raises InvalidSpec: the rules that no schema can check."""
     network, pods = spec.network, spec.pod_network
-    management = _pool("spec.network.ranges", network.ranges, [network.gateway, spec.node.address])
+    management = _pool("spec.network.ranges", network.ranges, [network.gateway, node])
     if pods is None:
         first, second = management.halves()
         if not second.size:
@@ -47,22 +47,22 @@ def pools(spec: VirtualContainerHostSpec) -> Pools:
             )
         return Pools(first, (second,))
     ours = _subnets(management, network.prefix_length)
-    reserved = [network.gateway, spec.node.address]
+    reserved = [network.gateway, node]
     return Pools(management, tuple(_pods_pool(family, reserved, ours) for family in _families(pods).values()))
 
 
-def of_guest(spec: VirtualContainerHostSpec, own: Sequence[str]) -> guestinfo.PodNetwork:
-    """What the guest whose Pod has these addresses, one of each family at most, is told."""
+def of_guest(spec: VirtualContainerHostSpec, node: str, own: Sequence[str]) -> guestinfo.PodNetwork:
+    """What the guest whose Pod has these addresses, one of each family at most, is told; `node` is the address of its node."""
     network, pods = spec.network, spec.pod_network
     if pods is None:
         return guestinfo.PodNetwork(
             tuple(f"{address}/{network.prefix_length}" for address in own),
             (network.gateway,) if network.gateway else (),
             Isolation.NONE.value,
-            (*pools(spec).management.texts(), spec.node.address),
+            (*pools(spec, node).management.texts(), node),
         )
-    both = pools(spec)
-    denied = [*(str(subnet) for subnet in _subnets(both.management, network.prefix_length)), spec.node.address]
+    both = pools(spec, node)
+    denied = [*(str(subnet) for subnet in _subnets(both.management, network.prefix_length)), node]
     if pods.peer_traffic is PeerTraffic.DENY:
         denied += [text for pool in both.pods for text in pool.texts()]
     families = _families(pods)

@@ -1,8 +1,8 @@
 """What all virtual nodes of this process share: the way to the API server, certificates, the clock. Values only."""
 
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from provider.catalog import Catalog
 from provider.clock import Clock
@@ -20,9 +20,10 @@ class Process:
     client: KubeClient
     objects: OperatorObjects
     cluster: str  # UID of the namespace kube-system
-    tls: ssl.SSLContext  # of the kubelet API
+    kubelet_certificate: tuple[Path, Path] | None  # and its key; None: the cluster's signer issues them
+    kubelet_client_ca: Path | None
     kubelet_port: int
-    kubelet_bind: str  # address that is listened on; empty: the Node's
+    pod_ip: str  # of this replica, where it runs in the cluster
     report_timeout: float  # seconds
     clock: Clock
     keep_signals: Callable[[], None]  # takes the process' signals back from kopf

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from provider.kubelet_service import KUBELET_LABEL
+
 KubeObject = dict[str, Any]
 
 _NAME = "kubernetes.io/service-name"
@@ -125,10 +127,17 @@ def _of(kind: Kind, thing: KubeObject, labels: Mapping[str, str] | None = None, 
     return {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata, **rest}
 
 
-_NOT_HEADLESS = "!service.kubernetes.io/headless"
-SERVICES = Kind("v1", "Service", "services", {"fieldSelector": "spec.clusterIP!=None"}, _service)
+# Of a virtual node's kubelet API guests are not told: they are not to reach it.
+_NOT_HEADLESS, _NO_KUBELET = "!service.kubernetes.io/headless", f"!{KUBELET_LABEL}"
+SERVICES = Kind(
+    "v1", "Service", "services", {"labelSelector": _NO_KUBELET, "fieldSelector": "spec.clusterIP!=None"}, _service
+)
 ENDPOINT_SLICES = Kind(
-    "discovery.k8s.io/v1", "EndpointSlice", "endpointslices", {"labelSelector": _NOT_HEADLESS}, _endpoint_slice
+    "discovery.k8s.io/v1",
+    "EndpointSlice",
+    "endpointslices",
+    {"labelSelector": f"{_NOT_HEADLESS},{_NO_KUBELET}"},
+    _endpoint_slice,
 )
 SERVICE_CIDRS = Kind("networking.k8s.io/v1", "ServiceCIDR", "servicecidrs", {}, _service_cidr)
 KINDS = (SERVICE_CIDRS, SERVICES, ENDPOINT_SLICES)

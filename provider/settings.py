@@ -41,16 +41,23 @@ class Settings(BaseSettings):
 
     kubeconfig: Path | None = Field(None, description="kubeconfig file; without it the Pod's service account")
     namespace: str = Field("vch-system", description="namespace of the operator: credentials and CAs are Secrets there")
-    kubelet_certificate: Path = Field(description="PEM certificate chain of the kubelet API (:10250)")
-    kubelet_key: Path = Field(description="PEM private key of the kubelet API")
+    kubelet_certificate: Path | None = Field(
+        None,
+        description="PEM certificate chain of the kubelet API (:10250), for all virtual nodes; "
+        "without it each has its own of the cluster's signer kubernetes.io/kubelet-serving",
+    )
+    kubelet_key: Path | None = Field(
+        None, validate_default=True, description="PEM private key of the kubelet API's certificate"
+    )
     kubelet_client_ca: Path | None = Field(
         None, description="PEM CA of client certificates (the API server's); without it only bearer tokens"
     )
     kubelet_port: int = Field(10250, ge=1, le=65535, description="port of the kubelet API")
-    kubelet_bind: str = Field(
+    pod_ip: str = Field(
         "",
-        description="address that the kubelet API listens on, where spec.node.address is a Service's; "
-        "empty: spec.node.address. One address serves one VirtualContainerHost",
+        pattern=r"^([0-9]{1,3}(\.[0-9]{1,3}){3})?$",
+        description="IPv4 address of this replica's Pod (status.podIP), where the kubelet API is served of each "
+        "VirtualContainerHost that has no spec.node.address",
     )
     identity: str = Field(
         default_factory=_identity,
@@ -81,6 +88,11 @@ class Settings(BaseSettings):
     log_level: LogLevel = Field(LogLevel.INFO, description="debug, info, warning or error")
 
     @property
+    def serving_files(self) -> tuple[Path, Path] | None:
+        """Certificate and key of the kubelet API, if they are given."""
+        return (self.kubelet_certificate, self.kubelet_key) if self.kubelet_certificate and self.kubelet_key else None
+
+    @property
     def terms(self) -> Terms:
         return Terms(self.lease_duration, self.lease_renew, self.lease_retry, self.lease_margin)
 
@@ -91,6 +103,14 @@ class Settings(BaseSettings):
         with contextlib.suppress(KeyError):  # another field is wrong, which is told already
             Terms(info.data["lease_duration"], info.data["lease_renew"], info.data["lease_retry"], margin)
         return margin
+
+    @field_validator("kubelet_key")
+    @classmethod
+    def _with_certificate(cls, key: Path | None, info: ValidationInfo) -> Path | None:
+        """Raises ValueError."""
+        if (key is None) != (info.data.get("kubelet_certificate") is None):
+            raise ValueError("--kubelet-certificate and --kubelet-key are given both, or neither")
+        return key
 
     @field_validator("vchs", mode="before")
     @classmethod

@@ -1,12 +1,14 @@
 """One VirtualContainerHost as a virtual node: its parts, put together and kept running.
 
-Heartbeat and kubelet API run from the first moment to the last; what needs vCenter (`node_engine`, the neighbour) is
-connected again and again until that works, and the VCH's status and the Node's conditions say how far it is.
+Heartbeat and kubelet API (`kubelet_serving`) run from the first moment to the last; what needs vCenter (`node_engine`,
+the neighbour) is connected again and again until that works, and the VCH's status and the Node's conditions say how far
+it is.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Callable
+from datetime import datetime
 
 import structlog
 
@@ -17,12 +19,9 @@ from provider.backoff import Backoff
 from provider.guest_directory import ControllersGuests
 from provider.kube.client import KubeObject
 from provider.kube.nodes import NodeWrites
-from provider.kube.reviews import Reviews
 from provider.kube.writes import PodWrites
-from provider.kubelet.authentication import Authenticator
-from provider.kubelet.authorization import Authorizer
 from provider.kubelet.node_series import Machine
-from provider.kubelet.server import KubeletServer
+from provider.kubelet_serving import KubeletServing
 from provider.metrics.state import NodeFacts
 from provider.node_controller import NodeController
 from provider.node_engine import NodeEngine
@@ -62,7 +61,17 @@ class VirtualNode:
             self._node_written,
             lambda: self._engine is not None and self._engine.stalled(),
         )
+        self._address = self._spec.node.address
+        self._has_address = asyncio.Event()
+        self._serving = KubeletServing(
+            process, vch, self._spec.node.address, self._guests, self._status_seen, self._addressed
+        )
         self._log = structlog.get_logger(node=self.name)
+
+    @property
+    def certificate_expires(self) -> datetime | None:
+        """When the certificate of the kubelet API runs out; None while there is none."""
+        return self._serving.certificate_expires
 
     async def run(self) -> None:
         """Until cancelled; Pods, VMs and the Node stay as they are then."""
@@ -70,7 +79,7 @@ class VirtualNode:
         with metrics.state.shown(self.name, self._spec.v_center.server, self._facts):
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._node.run(), name=f"heartbeat of {self.name}")
-                group.create_task(self._serve_kubelet_api(), name=f"kubelet API of {self.name}")
+                group.create_task(self._serving.run(), name=f"kubelet API of {self.name}")
                 group.create_task(self._keep_engine(), name=f"engine of {self.name}")
                 group.create_task(self._keep_status(), name=f"status of {self.name}")
 
@@ -171,9 +180,10 @@ class VirtualNode:
     async def _keep_engine(self) -> None:
         backoff = Backoff()
         clock = self._process.clock
+        address = await self._known_address()
         while True:
             engine = NodeEngine(
-                self._process, self._vch, self._spec, self._guests, self._status_seen, self._status.counts
+                self._process, self._vch, self._spec, address, self._guests, self._status_seen, self._status.counts
             )
             self._engine = engine
             if self._retiring:
@@ -208,38 +218,14 @@ class VirtualNode:
     def _status_seen(self, change: Callable[[VCHStatus], VCHStatus]) -> None:
         self._become(change(self._status))
 
-    async def _serve_kubelet_api(self) -> None:
-        kind = ConditionType.KUBELET_SERVING
-        address, port = self._process.kubelet_bind or self._spec.node.address, self._process.kubelet_port
-        setting = "VCH_KUBELET_BIND" if self._process.kubelet_bind else "spec.node.address"
-        clock = self._process.clock
-        while True:
-            reviews = Reviews(self._process.client)
-            server = KubeletServer(
-                address=address,
-                port=port,
-                tls=self._process.tls,
-                authenticator=Authenticator(reviews),
-                authorizer=Authorizer(reviews, self.name),
-                guests=self._guests,
-                node=self.name,
-                machine=self._machine,
-            )
-            serving = asyncio.create_task(server.serve())
-            ready = asyncio.create_task(server.ready.wait())
-            try:
-                await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
-                if ready.done():
-                    self._become(self._status.reached(kind, "Serving", f"https://{address}:{port}", clock.now()))
-                await serving
-            except OSError as error:
-                failure = errors.AddressNotServed(
-                    f"{setting}: cannot listen on {address}:{port}: {error.strerror or error}"
-                )
-                self._log.warning("kubelet API is not served", reason=failure.reason, error=str(failure))
-                self._become(self._status.failed(kind, failure, clock.now()))
-                await asyncio.sleep(failure.retry_after or 1)
-            finally:
-                for task in (serving, ready):
-                    task.cancel()
-                await asyncio.gather(serving, ready, return_exceptions=True)
+    # The node's address.
+
+    def _addressed(self, address: str) -> None:
+        self._address = address
+        self._node.addressed(address)
+        self._has_address.set()
+
+    async def _known_address(self) -> str:
+        await self._has_address.wait()
+        assert self._address is not None
+        return self._address

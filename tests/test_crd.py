@@ -140,6 +140,7 @@ def test_conditions_are_told_apart_by_type(kind: Kind) -> None:
         ("VirtualContainerHost", "spec.podNetwork", "belong together"),
         ("VirtualContainerHost", "spec.podNetwork.ipv6.ranges[*]", "a single IPv6 address"),
         ("VirtualContainerHost", "spec.node.address", "cannot be changed"),
+        ("VirtualContainerHost", "spec", "the address of a virtual node cannot be changed"),
         ("VirtualContainerHost", "spec.node.labels", "a key is"),
         ("VirtualContainerHost", "spec.template.images", "twice"),
         ("VirtualContainerHost", "spec.registries.mirrors[*].endpoints[*]", "http:// or https://"),
@@ -163,8 +164,11 @@ def test_a_field_without_a_default_is_required_and_a_part_is_made_if_it_has_defa
     (vch, *_) = KINDS
     spec = part(vch, "spec")
     required = {f"{path}.{name}" for path, each in walk(spec, "spec") for name in each.get("required", ())}
-    assert {"spec.vCenter.server", "spec.network.ranges", "spec.node.address", "spec.template.images"} <= required
-    assert not {"spec.limits", "spec.network.gateway", "spec.vCenter.thumbprint", "spec.node.taints"} & required
+    assert {"spec.vCenter.server", "spec.network.ranges", "spec.template.images"} <= required
+    assert (
+        not {"spec.limits", "spec.network.gateway", "spec.vCenter.thumbprint", "spec.node", "spec.node.address"}
+        & required
+    )
     assert (spec["properties"]["limits"]["default"], spec["properties"]["parents"]["default"]) == ({}, {})
     assert "default" not in spec["properties"]["proxy"]
     assert "default" not in spec["properties"]["podNetwork"], "absent is not empty"

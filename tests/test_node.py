@@ -46,12 +46,12 @@ def test_taints_are_set_at_creation_only() -> None:
     metadata = node.node_metadata("vch", spec)
     assert "spec" not in metadata
     assert metadata["metadata"]["annotations"] == {"a": "b"}
-    assert set(node.node_status("vch", spec, [], 10250, NodeOffer())) == {"apiVersion", "kind", "metadata", "status"}
+    assert set(node.node_status("vch", None, [], 10250, NodeOffer())) == {"apiVersion", "kind", "metadata", "status"}
 
 
 def test_the_status_says_where_the_kubelet_api_is_and_how_much_there_is() -> None:
     offer = NodeOffer(Resources(8000, 16 * GIB, 20), Resources(7500, 15 * GIB, 20))
-    status = node.node_status("vch", make_spec(), [], 10250, offer)["status"]
+    status = node.node_status("vch", "192.0.2.10", [], 10250, offer)["status"]
     assert status["capacity"] == {"cpu": "8", "memory": "16777216Ki", "pods": "20"}
     assert status["allocatable"] == {"cpu": "7500m", "memory": "15728640Ki", "pods": "20"}
     assert {each["type"]: each["address"] for each in status["addresses"]} == {
@@ -64,10 +64,13 @@ def test_the_status_says_where_the_kubelet_api_is_and_how_much_there_is() -> Non
 
 def test_what_is_not_known_yet_stays_as_it_is() -> None:
     offer = NodeOffer(Resources(8000, GIB, 20), Resources(8000, GIB, 20), GuestFacts(os_image="Photon"))
-    known = node.node_status("vch", make_spec(), [], 10250, offer)
-    assert node.node_status("vch", make_spec(), [], 10250, NodeOffer(), known) == known
-    nothing = node.node_status("vch", make_spec(), [], 10250, NodeOffer())["status"]
+    known = node.node_status("vch", "192.0.2.10", [], 10250, offer)
+    assert node.node_status("vch", None, [], 10250, NodeOffer(), known) == known
+    nothing = node.node_status("vch", "192.0.2.10", [], 10250, NodeOffer())["status"]
     assert nothing["allocatable"] == {"cpu": "0", "memory": "0Ki", "pods": "0"}
+    new = node.node_status("vch", None, [], 10250, NodeOffer())
+    assert new["status"]["addresses"] == [{"type": "Hostname", "address": "vch"}]
+    assert (node.internal_ip(known), node.internal_ip(new), node.internal_ip(None)) == ("192.0.2.10", None, None)
 
 
 def test_the_images_of_the_parents_are_listed_the_largest_first() -> None:

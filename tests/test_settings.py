@@ -21,15 +21,28 @@ def test_a_flag_wins_over_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.kubelet_key == Path("/k.pem")
 
 
-def test_what_is_missing_is_named_as_flag_and_as_variable() -> None:
+@pytest.mark.parametrize("one", [["--kubelet-certificate", "/c.pem"], ["--kubelet-key", "/k.pem"]])
+def test_what_is_missing_is_named_as_flag_and_as_variable(one: list[str]) -> None:
     with pytest.raises(ValidationError) as missing:
-        cli.parse([])
+        cli.parse(one)
     told = cli.explain(missing.value)
-    assert "--kubelet-certificate or VCH_KUBELET_CERTIFICATE" in told
-    assert "PEM certificate chain" in told
+    assert "--kubelet-key or VCH_KUBELET_KEY" in told
+    assert "both, or neither" in told
 
 
-@pytest.mark.parametrize(("flag", "value"), [("--kubelet-port", "70000"), ("--log-level", "loud")])
+def test_without_certificates_each_node_gets_its_own() -> None:
+    assert cli.parse([]).serving_files is None
+    assert cli.parse(CERTIFICATES).serving_files == (Path("/c.pem"), Path("/k.pem"))
+
+
+def test_a_client_ca_that_is_not_there_ends_the_program_with_a_word(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--kubelet-client-ca", "/nowhere.pem"]) == cli.USAGE
+    assert "--kubelet-client-ca" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"), [("--kubelet-port", "70000"), ("--log-level", "loud"), ("--pod-ip", "here")]
+)
 def test_what_cannot_be_used_is_named(flag: str, value: str) -> None:
     with pytest.raises(ValidationError) as wrong:
         cli.parse([*CERTIFICATES, flag, value])

@@ -9,10 +9,9 @@ import os
 from pathlib import Path
 from typing import Protocol
 
-from e2e.lab import kind_cluster, local_cluster, netns
+from e2e.lab import kind_cluster, local_cluster
 from e2e.lab.errors import LabError
 from e2e.lab.paths import Paths
-from e2e.lab.pki import Authority
 from e2e.lab.state import State
 
 
@@ -44,9 +43,3 @@ def provided(paths: Paths, state: State, kubernetes: Path) -> Cluster:
     if state.facts["cluster"] == "kind":
         return kind_cluster.KindCluster(paths, state, port)
     return local_cluster.LocalCluster(paths, state, kubernetes / "controlplane", port)
-
-
-def kubelet_serving(paths: Paths, addresses: tuple[str, ...]) -> tuple[Path, Path]:
-    """Certificate and key for the kubelet API at these addresses; the local API server verifies it."""
-    names = [f"IP:{address}" for address in (*addresses, "127.0.0.1", netns.GATEWAY)]
-    return Authority(paths.pki).issue("kubelet-serving", "virtual-kubelet-vch", addresses=names)

@@ -13,10 +13,11 @@ from e2e.lab import build, cluster, leftovers, netns, packages, ports, progress,
 from e2e.lab.cluster import Cluster
 from e2e.lab.cluster_dns import ClusterDNS
 from e2e.lab.errors import LabError
+from e2e.lab.kube_proxy import KubeProxy
 from e2e.lab.paths import Paths
 from e2e.lab.simulator import Simulator
 from e2e.lab.state import State, folders
-from e2e.lab.vch_operator import HOSTS, Operator
+from e2e.lab.vch_operator import HOSTS, POD_IPS, Operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ def up(paths: Paths, *, guests: Sequence[str] = ("qemu",), vcenter: bool = True,
         _network(paths, state)
         kube = cluster.provided(paths, state, kubernetes)
         kube.up()
+        if state.facts["cluster"] == "local":
+            KubeProxy(paths, state, kubernetes / "kube-proxy").start()
         if programs is None:
             return Laboratory(paths, state, kube)
         _link(paths.bin / "govc", build.govc(paths))
@@ -128,7 +131,8 @@ def _network(paths: Paths, state: State) -> None:
         apiserver, vcenter = ports.free(2)
         state.remember(apiserver_port=apiserver, vcenter_port=vcenter)
     both = [state.facts["apiserver_port"], state.facts["vcenter_port"]]
-    netns.create(paths.namespace, [host.address for host in HOSTS.values()], reserved_ports=both)
+    addresses = [*(host.address for host in HOSTS.values()), *POD_IPS.values()]
+    netns.create(paths.namespace, addresses, reserved_ports=both)
     ready = paths.state / "forward.ready"
     if not state.running("forward"):
         ready.unlink(missing_ok=True)

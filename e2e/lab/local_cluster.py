@@ -4,7 +4,8 @@ processes.
 The four are one program (`e2e/controlplane`), started here once for each component inside the laboratory's namespace.
 What a cluster of kubeadm's would have and the virtual node depends on is as there: Node and RBAC authorisation,
 NodeRestriction, signed service account tokens, and an API server that shows a client certificate to the kubelet API
-and verifies the other side's against the same CA. Signing of certificate requests is off: nothing here asks for any.
+and verifies the other side's against the same CA, with which kube-controller-manager signs the requests of virtual
+nodes for theirs. What a cluster's nodes would do for ClusterIPs does `kube_proxy`.
 """
 
 import http.client
@@ -129,6 +130,8 @@ class LocalCluster:
             "kube-controller-manager",
             *(f"--kubeconfig={own}", f"--authentication-kubeconfig={own}", f"--authorization-kubeconfig={own}"),
             *("--use-service-account-credentials", f"--service-account-private-key-file={private}"),
+            f"--cluster-signing-cert-file={authority.certificate}",
+            f"--cluster-signing-key-file={authority.key}",
             *(f"--root-ca-file={authority.certificate}", "--leader-elect=false", "--bind-address=127.0.0.1"),
             f"--service-cluster-ip-range={SERVICES},{SERVICES6}",
             port=10257,

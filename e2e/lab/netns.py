@@ -85,6 +85,12 @@ def create(name: str, node_addresses: Sequence[str], reserved_ports: Sequence[in
         inside(name, lambda: Path("/proc/sys/net/ipv4/ip_local_reserved_ports").write_text(ports))
 
 
+def route(name: str, network: str) -> None:
+    """Packets from inside for that network leave by the bridge, from the gateway's address, if nothing changes their
+    destination before."""
+    _ip("-n", name, "route", "replace", network, "dev", BRIDGE, "src", GATEWAY)
+
+
 def delete(name: str) -> None:
     """Ends the namespace. The kernel takes its devices with it once the last process has left."""
     if exists(name):

@@ -1,7 +1,8 @@
 """Keys and certificates of the local control plane, made with the openssl program (the standard library cannot).
 
 One CA signs everything, as a real cluster's does for what matters here: the API server's client certificate for the
-kubelet API and the serving certificate of the operator's kubelet API are verified against it in both directions.
+kubelet API and the serving certificates of virtual nodes, which kube-controller-manager signs with it, are verified
+against it in both directions.
 """
 
 import subprocess
@@ -23,13 +24,17 @@ class Authority:
         if not self.certificate.exists():
             _openssl(
                 *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-days", DAYS),
-                *("-subj", "/CN=vch-lab-ca", "-keyout", str(folder / "ca.key"), "-out", str(self.certificate)),
+                *("-subj", "/CN=vch-lab-ca", "-keyout", str(self.key), "-out", str(self.certificate)),
                 *("-addext", "keyUsage=critical,keyCertSign,cRLSign,digitalSignature"),
             )
 
     @property
     def certificate(self) -> Path:
         return self.folder / "ca.crt"
+
+    @property
+    def key(self) -> Path:
+        return self.folder / "ca.key"
 
     def issue(
         self, name: str, common_name: str, *, groups: Sequence[str] = (), addresses: Sequence[str] = ()
@@ -55,7 +60,7 @@ class Authority:
         extensions.write_text("\n".join(lines) + "\n")
         _openssl(
             *("x509", "-req", "-in", str(request), "-out", str(certificate), "-days", DAYS, "-sha256"),
-            *("-CA", str(self.certificate), "-CAkey", str(self.folder / "ca.key"), "-CAcreateserial"),
+            *("-CA", str(self.certificate), "-CAkey", str(self.key), "-CAcreateserial"),
             *("-extfile", str(extensions)),
         )
         request.unlink()

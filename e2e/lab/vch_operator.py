@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from e2e.lab import cluster_dns, kubectl, netns, process, progress, simulator, venv
-from e2e.lab.cluster import Cluster, kubelet_serving
+from e2e.lab.cluster import Cluster
 from e2e.lab.paths import Paths
 from e2e.lab.process import Process
 from e2e.lab.simulator import Simulator, Template
@@ -59,8 +59,8 @@ HOSTS = {
 parent that is a real VM takes its memory and boots for a while: one host has one. The bridges' addresses from
 10.77.0.206 and 10.78.0.206 to .250 are for clones and VirtualContainerHosts that tests make themselves."""
 
-SPARE = tuple(f"127.0.0.{number}" for number in range(9, 17))
-"""For the nodes of VirtualContainerHosts that tests make: the kubelet API's certificate is good for these too."""
+POD_IPS = {"operator": "10.77.0.4", "operator-left": "10.77.0.5", "operator-right": "10.77.0.6"}
+"""Of the replicas, which are no Pods: where they serve virtual nodes that have no address of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +78,11 @@ class Operator:
 
     def start(self, cluster: Cluster, replica: str = "operator", **settings: str) -> Process:
         """Starts a replica of the operator if it does not run. It is ready when its VirtualContainerHosts are."""
-        certificate, key = kubelet_serving(self.paths, (*(host.address for host in HOSTS.values()), *SPARE))
         usual = {
             # An admin's, who may list and watch networkpolicies, pods and namespaces, as the operator has to (README).
             "VCH_KUBECONFIG": str(self.paths.kubeconfig),
             "VCH_NAMESPACE": NAMESPACE,
-            "VCH_KUBELET_CERTIFICATE": str(certificate),
-            "VCH_KUBELET_KEY": str(key),
+            "VCH_POD_IP": POD_IPS[replica],
             "VCH_KUBELET_CLIENT_CA": str(cluster.kubelet_client_ca()),
             "VCH_LOG_FORMAT": "console",
             "NO_COLOR": "1",

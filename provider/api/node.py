@@ -8,9 +8,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from provider.api.fields import IS_IPV4, IPv4, LabelValue, Model, QualifiedName, as_map, rules
+from provider.api.fields import IPv4, LabelValue, Model, QualifiedName, as_map, rules
 
 TAINT_KEY = "virtual-kubelet.io/provider"
+ADDRESS_STAYS = "the address of a virtual node cannot be changed: make another VirtualContainerHost"
 
 
 class TaintEffect(StrEnum):
@@ -30,18 +31,14 @@ class Taint(Model):
 class NodeSpec(Model):
     """The virtual node."""
 
-    address: IPv4 = Field(
+    address: IPv4 | None = Field(
+        None,
         description=(
-            "InternalIP of the node (IPv4), on which the operator serves the kubelet API, port 10250. "
-            "It cannot be changed."
+            "InternalIP of the node (IPv4): an address of the machine on which the operator runs, which serves the "
+            "kubelet API there, port 10250. Default: the ClusterIP of a Service that is made for the node, as suits an "
+            "operator that runs in the cluster. It cannot be changed."
         ),
-        json_schema_extra=rules(
-            IS_IPV4,
-            (
-                "self == oldSelf",
-                "the address of a virtual node cannot be changed: make another VirtualContainerHost",
-            ),
-        ),
+        json_schema_extra=rules(("self == oldSelf", ADDRESS_STAYS)),
     )
     labels: Annotated[dict[QualifiedName, LabelValue], Field(max_length=64)] = Field(
         default_factory=dict, description="Labels of the node besides those that the operator sets."

@@ -8,11 +8,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from provider.api.conditions import Conditions
-from provider.api.fields import AS_SET, IN_ORDER, Model, Name, PositiveQuantity, Quantity, Text
-from provider.api.node import NodeSpec
+from provider.api.fields import AS_SET, IN_ORDER, Model, Name, PositiveQuantity, Quantity, Text, rules
+from provider.api.node import ADDRESS_STAYS, NodeSpec
 from provider.api.pod_network import PodNetwork
 from provider.api.supplies import Network, Proxy, Registries
 from provider.api.vcenter import PlacementSpec, VCenter
@@ -71,8 +71,17 @@ class Limits(Model):
     pods: Annotated[int, Field(ge=1, le=10000)] = Field(110, description="Number of Pods.")
 
 
+def _has_address(spec: str) -> str:
+    return f"(has({spec}.node) && has({spec}.node.address))"
+
+
 class VirtualContainerHostSpec(Model):
     """What an admin describes."""
+
+    model_config = ConfigDict(
+        # Neither given nor taken away: a rule of the field itself is asked only where both have it.
+        json_schema_extra=rules((_has_address("self") + " == " + _has_address("oldSelf"), ADDRESS_STAYS))
+    )
 
     v_center: VCenter = Field(alias="vCenter", description="The vCenter that the VCH is a slice of.")
     placement: PlacementSpec = Field(
@@ -98,7 +107,7 @@ class VirtualContainerHostSpec(Model):
     limits: Limits = Field(default_factory=Limits, description="The most that the virtual node offers.")
     registries: Registries = Field(default_factory=Registries, description="How guests reach image registries.")
     proxy: Proxy = Field(default_factory=Proxy, description="The proxy that guests pull images through.")
-    node: NodeSpec = Field(description="The virtual node.")
+    node: NodeSpec = Field(default_factory=NodeSpec, description="The virtual node.")
     deletion_policy: DeletionPolicy = Field(
         DeletionPolicy.DRAIN,
         description=(

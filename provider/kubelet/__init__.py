@@ -2,7 +2,8 @@
 
 In the order in which a request goes through it:
 
-    server          TLS, one request a connection
+    server          one request a connection
+    tls             the certificate that a connection sees (certificate), and where it comes from (certificates)
     head            the request's head, parsed and bounded (h11)
     routes          which Pod and container, and which right it takes (pure)
     authentication  bearer token or client certificate; neither: 401

@@ -42,7 +42,7 @@ class _Answer(Exception):
 
 
 class KubeletServer:
-    """Serves one virtual node until `serve` is cancelled."""
+    """Serves one virtual node until `serve` is cancelled. Port 0: one that is free."""
 
     def __init__(
         self,
@@ -57,8 +57,9 @@ class KubeletServer:
         machine: Callable[[], Machine] = Machine,
     ) -> None:
         self.ready = asyncio.Event()
+        self.port = port
+        """Where it listens once it is ready."""
         self._address = address
-        self._port = port
         self._tls = tls
         self._authenticator = authenticator
         self._authorizer = authorizer
@@ -70,8 +71,9 @@ class KubeletServer:
     async def serve(self) -> None:
         """Raises OSError when the address cannot be listened on."""
         server = await asyncio.start_server(
-            self._accept, self._address, self._port, ssl=self._tls, ssl_handshake_timeout=10, reuse_address=True
+            self._accept, self._address, self.port, ssl=self._tls, ssl_handshake_timeout=10, reuse_address=True
         )
+        self.port = server.sockets[0].getsockname()[1]
         self.ready.set()
         try:
             await server.serve_forever()

@@ -125,7 +125,7 @@ class Guest:
 
     def _objects(self, pod: KubeObject, firewall: KubeObject) -> list[KubeObject]:
         here = self._surroundings
-        node = feed.guest_node(here.node, here.node_labels, self._size(), here.spec.node.address)
+        node = feed.guest_node(here.node, here.node_labels, self._size(), here.node_address)
         return list(feed.guest_objects(pod, node, firewall, self._references.found()))
 
     def _size(self) -> PodVMClass:

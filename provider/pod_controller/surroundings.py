@@ -100,6 +100,7 @@ class Surroundings:
     vch: str
     node: str
     node_labels: dict[str, str]
+    node_address: str
     spec: VirtualContainerHostSpec
     addresses: PodVMAddresses
     inventory: Inventory
@@ -138,7 +139,7 @@ class Surroundings:
             network=guestinfo.GuestNetwork(
                 addresses.management, network.prefix_length, network.gateway, tuple(network.nameservers)
             ),
-            pod_network=pod_network.of_guest(self.spec, addresses.pods),
+            pod_network=pod_network.of_guest(self.spec, self.node_address, addresses.pods),
             client_ca_pem=self.credentials.ca_pem,
             seed=seed,
             now=self.clock.now().timestamp(),

@@ -16,9 +16,10 @@ from provider.guest.dial import fingerprint
 from provider.kube.reviews import UserInfo
 from provider.kubelet.authentication import Authenticator
 from provider.kubelet.authorization import Authorizer
+from provider.kubelet.certificate import KeyPair
 from provider.kubelet.directory import GuestEndpoint
 from provider.kubelet.server import KubeletServer
-from provider.kubelet.tls import server_context
+from provider.kubelet.tls import ServingTLS
 from tests.builders import make_pod
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -87,6 +88,8 @@ class Served:
     reviews: Reviews
     directory: Directory
     client_ca: trustme.CA
+    ca: trustme.CA  # of our certificate
+    serving_tls: ServingTLS
 
     @contextlib.asynccontextmanager
     async def connected(self) -> AsyncIterator[Stream]:
@@ -114,11 +117,11 @@ class Served:
 async def served(tmp_path: Path) -> AsyncIterator[Served]:
     ca = trustme.CA()
     ours, theirs = ca.issue_cert("127.0.0.1"), ca.issue_cert("guest")
-    certificate, key, trusted = tmp_path / "tls.crt", tmp_path / "tls.key", tmp_path / "client-ca.crt"
+    trusted = tmp_path / "client-ca.crt"
     client_ca = trustme.CA()
     trusted.write_bytes(client_ca.cert_pem.bytes())
-    key.write_bytes(ours.private_key_pem.bytes())
-    certificate.write_bytes(b"".join(pem.bytes() for pem in ours.cert_chain_pems))
+    serving_tls = ServingTLS(trusted)
+    serving_tls.use(pair_of(ours))
     guest_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     theirs.configure_cert(guest_tls)
     guest = FakeGuest()
@@ -131,11 +134,10 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     endpoint = GuestEndpoint("127.0.0.1", listening.sockets[0].getsockname()[1], pin, dialing, pod)
     reviews = Reviews({"good": UserInfo("jane")}, {("get", "proxy"), ("create", "proxy")})
     directory = Directory(endpoint)
-    port = _free_port()
     server = KubeletServer(
         address="127.0.0.1",
-        port=port,
-        tls=server_context(certificate, key, trusted),
+        port=0,
+        tls=serving_tls.context,
         authenticator=Authenticator(reviews),
         authorizer=Authorizer(reviews, "vch"),
         guests=directory,
@@ -145,15 +147,11 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     await server.ready.wait()
     client = ssl.create_default_context()
     ca.configure_trust(client)
-    yield Served(port, client, guest, reviews, directory, client_ca)
+    yield Served(server.port, client, guest, reviews, directory, client_ca, ca, serving_tls)
     serving.cancel()
     await asyncio.gather(serving, return_exceptions=True)
     listening.close()
 
 
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+def pair_of(issued: trustme.LeafCert) -> KeyPair:
+    return KeyPair(b"".join(pem.bytes() for pem in issued.cert_chain_pems), issued.private_key_pem.bytes())

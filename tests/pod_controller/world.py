@@ -56,6 +56,7 @@ class World:
             vch="v",
             node=NODE,
             node_labels={},
+            node_address="192.0.2.10",
             spec=make_spec(),
             addresses=PodVMAddresses(
                 parse_ranges([addresses]),
