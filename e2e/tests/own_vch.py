@@ -21,7 +21,7 @@ class OwnVCH:
     lab: RunningLab
     kube: Kube
     name: str
-    address: str = "127.0.0.11"
+    address: str | None = "127.0.0.11"  # None: the ClusterIP of a Service
     guests: str = "10.77.0.231-10.77.0.250"
     pods: str = "10.78.0.231-10.78.0.250"
 
@@ -46,7 +46,7 @@ class OwnVCH:
             "podNetwork": pod_network(self.pods),
             "template": {"images": [native.image], "classes": [native.image]},
             "limits": {"pods": 20},
-            "node": {"address": self.address},
+            **({"node": {"address": self.address}} if self.address else {}),
         }
         for member, value in spec.items():
             usual[member] = _over(usual.get(member, {}), value) if isinstance(value, dict) else value

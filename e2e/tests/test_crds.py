@@ -96,6 +96,7 @@ def test_no_field_is_forgotten(kind: definitions.Kind) -> None:
     [
         ("VirtualContainerHost", "spec.vCenter.server", "other.example", "cannot be changed: make another one"),
         ("VirtualContainerHost", "spec.node.address", "192.0.2.11", "cannot be changed: make another"),
+        ("VirtualContainerHost", "spec.node", {}, "cannot be changed: make another"),
         ("ParentVM", "spec.host", "host-2", "a ParentVM is not changed"),
     ],
 )
