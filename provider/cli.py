@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _look_at_files(settings: Settings) -> None:
     """What cannot be used is better told now. Raises CertificateUnusable; OSError for the client CA."""
-    tls = ServingTLS(settings.kubelet_client_ca)
+    tls = ServingTLS(settings.kubelet_client_ca, SystemClock().now)
     if settings.serving_files:
         tls.use(certificates.read(*settings.serving_files))
 

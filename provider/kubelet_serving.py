@@ -21,7 +21,7 @@ from provider.kube.client import KubeObject
 from provider.kube.kubelet_services import KubeletServices
 from provider.kube.nodes import NodeWrites
 from provider.kube.reviews import Reviews
-from provider.kube.signing import Signing
+from provider.kube.signing import REMEDY, Signing
 from provider.kubelet.authentication import Authenticator
 from provider.kubelet.authorization import Authorizer
 from provider.kubelet.certificates import Certificates, FromFiles, Issued
@@ -60,7 +60,7 @@ class KubeletServing:
         self._guests = guests
         self._change_status = change_status
         self._addressed = addressed
-        self._tls = ServingTLS(process.kubelet_client_ca)
+        self._tls = ServingTLS(process.kubelet_client_ca, process.clock.now)
         self._served = ""  # what is served where; empty: nothing is
         self._changed = asyncio.Event()
         selector = f"{kubelet_service.KUBELET_LABEL}={self._name}"
@@ -117,7 +117,7 @@ class KubeletServing:
         return Issued(self._name, address, Signing(process.client, self._name), process.clock)
 
     async def _keep_certificate(self, source: Certificates) -> None:
-        pending = errors.CertificatePending("waiting for a certificate of the signer kubernetes.io/kubelet-serving")
+        pending = errors.CertificatePending(f"the node's certificate is asked for, and not there yet: {REMEDY}")
         patience = asyncio.get_running_loop().call_later(_PATIENCE, self._without_certificate, pending)
         backoff = Backoff()
         try:
@@ -139,8 +139,7 @@ class KubeletServing:
 
     def _without_certificate(self, error: errors.ProviderError) -> None:
         """No news as long as the one that is used holds."""
-        expires = self._tls.expires
-        if expires is None or expires <= self._process.clock.now():
+        if not self._tls.holds():
             self._failed(error)
 
     # The server.
@@ -249,8 +248,8 @@ class KubeletServing:
         self._change_status(lambda status: status.failed(ConditionType.KUBELET_SERVING, error, now))
 
     def _say_served(self) -> None:
-        expires, now, where = self._tls.expires, self._process.clock.now(), self._served
-        if where and expires is not None and expires > now:
+        now, where = self._process.clock.now(), self._served
+        if where and self._tls.holds():
             self._change_status(lambda status: status.reached(ConditionType.KUBELET_SERVING, "Serving", where, now))
 
 

@@ -19,6 +19,10 @@ _API, _PLURAL = "certificates.k8s.io/v1", "certificatesigningrequests"
 SIGNER = "kubernetes.io/kubelet-serving"
 USAGES = ("digital signature", "server auth")
 """For an elliptic-curve key; with RSA it would be `key encipherment` too."""
+REMEDY = (
+    f"see whether kube-controller-manager signs for {SIGNER} (--cluster-signing-cert-file), or set "
+    "VCH_KUBELET_CERTIFICATE and VCH_KUBELET_KEY"
+)
 _WATCH_SECONDS = "60"
 
 
@@ -41,9 +45,7 @@ class Signing:
                 return await self._signed(name)
         except TimeoutError:
             raise errors.CertificatePending(
-                f"the CertificateSigningRequest {name} is approved, and not signed yet: see whether "
-                f"kube-controller-manager signs for {SIGNER} (--cluster-signing-cert-file), or set "
-                "VCH_KUBELET_CERTIFICATE and VCH_KUBELET_KEY"
+                f"the CertificateSigningRequest {name} is approved, and not signed yet: {REMEDY}"
             ) from None
 
     @property

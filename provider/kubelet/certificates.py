@@ -7,7 +7,7 @@ restart, or the replica that takes a node over, asks anew.
 import asyncio
 import random
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -17,8 +17,10 @@ from provider.kubelet.certificate import KeyPair, wanted
 
 LOOK_AT_FILES = 20.0
 """Seconds. The kubelet brings a Secret's news into its volume within a minute or two, by links that are exchanged."""
-SIGNED_WITHIN = 30.0
-"""Seconds for which one request is waited for; the kubelet gives up after 15 min, and has no others to ask."""
+SIGNED_WITHIN = 900.0
+"""Seconds for which one request is waited for, as the kubelet does: a new one would be no faster."""
+_SOONEST = 60.0
+"""Seconds from one certificate to the next, also where it holds for next to nothing, as at the end of a CA."""
 _LONGEST_SLEEP = 600.0
 """Seconds: the due time is one of the wall clock, which may be set meanwhile."""
 
@@ -59,7 +61,8 @@ class Issued:
             pair = KeyPair(chain, asked.key)
         except ValueError as error:
             raise errors.CertificateRefused(f"what the signer answered is no certificate for us: {error}") from error
-        self._due = pair.due(self._chance())
+        soonest = self._clock.now() + timedelta(seconds=_SOONEST)
+        self._due = max(pair.due(self._chance()), soonest)
         return pair
 
     async def _until_due(self) -> None:

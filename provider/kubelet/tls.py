@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import os
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -15,15 +15,16 @@ from provider.kubelet.certificate import KeyPair
 
 
 class ServingTLS:
-    """Of one virtual node. Handshakes fail as long as there is no certificate.
+    """Of one virtual node. Handshakes fail as long as there is no certificate that holds.
 
     A client certificate is asked for, not demanded: who shows none may have a bearer token. Only HTTP/1.1 is offered,
     since the upgrades of exec and port-forward exist in no later version.
     """
 
-    def __init__(self, client_ca: Path | None) -> None:
+    def __init__(self, client_ca: Path | None, now: Callable[[], datetime]) -> None:
         """Raises OSError or ssl.SSLError for a CA that is not there or not PEM."""
         self._client_ca = client_ca
+        self._now = now
         self._current: ssl.SSLContext | None = None
         self.expires: datetime | None = None
         """When the certificate that is used runs out; None: there is none yet."""
@@ -40,11 +41,15 @@ class ServingTLS:
         self._current, self.expires = context, pair.not_after
         self.usable.set()
 
+    def holds(self) -> bool:
+        """There is a certificate, and it has not run out (invariant I-85)."""
+        return self.expires is not None and self.expires > self._now()
+
     def _choose(
         self, connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, context: ssl.SSLContext
     ) -> int | None:
         """Called in each handshake, also where the client names no server."""
-        if self._current is None:
+        if self._current is None or not self.holds():
             return ssl.ALERT_DESCRIPTION_INTERNAL_ERROR
         connection.context = self._current
         return None

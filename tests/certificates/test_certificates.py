@@ -72,6 +72,15 @@ async def test_a_wall_clock_that_is_put_forward_is_noticed() -> None:
     assert clock.monotonic() - began < 1
 
 
+async def test_certificates_that_hold_for_nothing_are_not_asked_for_without_end() -> None:
+    signer, clock = FakeSigner(1.0), LoopClock()
+    source = issued(signer, clock)
+    began = clock.monotonic()
+    for _ in range(3):
+        await source.next()
+    assert clock.monotonic() - began >= 120
+
+
 async def test_a_certificate_of_another_key_is_not_taken() -> None:
     signer = FakeSigner()
     signer.other_key = True

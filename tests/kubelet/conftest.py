@@ -5,6 +5,7 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     trusted = tmp_path / "client-ca.crt"
     client_ca = trustme.CA()
     trusted.write_bytes(client_ca.cert_pem.bytes())
-    serving_tls = ServingTLS(trusted)
+    serving_tls = ServingTLS(trusted, lambda: datetime.now(UTC))
     serving_tls.use(pair_of(ours))
     guest_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     theirs.configure_cert(guest_tls)

@@ -2,9 +2,12 @@
 
 import asyncio
 import ssl
+from datetime import UTC, datetime
 
 import pytest
+import trustme
 
+from provider.kubelet.certificate import KeyPair
 from provider.kubelet.tls import ServingTLS
 from tests.kubelet.conftest import Served, Stream, pair_of
 
@@ -33,15 +36,21 @@ async def test_a_clients_certificate_is_still_asked_for_after_an_exchange(served
 
 
 async def test_a_key_of_another_certificate_is_refused(served: Served) -> None:
-    one, other = served.ca.issue_cert("127.0.0.1"), served.ca.issue_cert("127.0.0.1")
-    other._private_key_pem = one.private_key_pem  # type: ignore[attr-defined]
+    one, other = pair_of(served.ca.issue_cert("127.0.0.1")), pair_of(served.ca.issue_cert("127.0.0.1"))
     with pytest.raises(ValueError, match="not that of the certificate"):
-        type(pair_of(one))(other.cert_chain_pems[0].bytes(), one.private_key_pem.bytes())
+        KeyPair(other.certificate, one.key)
 
 
-async def test_without_a_certificate_no_handshake_succeeds() -> None:
-    tls = ServingTLS(None)
+@pytest.mark.parametrize("expired", [False, True])
+async def test_without_a_certificate_that_holds_no_handshake_succeeds(expired: bool) -> None:
+    now = datetime.now(UTC)
+    tls = ServingTLS(None, lambda: now)
     assert (tls.expires, tls.usable.is_set()) == (None, False)
+    if expired:
+        pair = pair_of(trustme.CA().issue_cert("127.0.0.1"))
+        tls.use(pair)
+        now = pair.not_after
+    assert not tls.holds()
     server = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0, ssl=tls.context)
     client = ssl.create_default_context()
     with pytest.raises((ConnectionResetError, ssl.SSLError)):
