@@ -15,10 +15,11 @@ The core (`plan`, `vm_class`, `lifecycle`, `parent_slots`, `parent_lifecycle`, `
 `relay`, `node`, `addresses`, `guestinfo` …) is pure: values in, values out. Three narrow seams (`kube`, `vsphere`,
 `guest`) do the I/O and know nothing of each other. Thin loops on top (`pod_controller`, `node_controller`,
 `collector`; for what Pods are cloned from `image_controller`, `parent_controller` and `standby_controller`) join
-them. `virtual_node` composes one node: what needs no vCenter runs from the first moment, `node_engine` is what does,
-`node_parts` its parts, `node_view` what is said of them. `fleet` runs those whose Leases this replica holds: `tenure`
-(pure) decides that, `campaign` and `lease_controller` carry it out, and `fence` stops every write for a virtual node
-that is not held any more. `handlers` tells the fleet what kopf sees, `cli` is the process.
+them. `virtual_node` composes one node: what needs no vCenter runs from the first moment (`kubelet_serving` says where
+its kubelet API is), `node_engine` is what does, `node_parts` its parts, `node_view` what is said of them. `fleet` runs
+those whose Leases this replica holds: `tenure` (pure) decides that, `campaign` and `lease_controller` carry it out, and
+`fence` stops every write for a virtual node that is not held any more. `handlers` tells the fleet what kopf sees, `cli`
+is the process.
 """
 
 __version__ = "0.1.0"

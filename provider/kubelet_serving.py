@@ -77,9 +77,21 @@ class KubeletServing:
         """Until cancelled."""
         address = self._given or await self._service_address()
         self._addressed(address)
+        if not self._given and not self._process.pod_ip:
+            await self._never(address)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._keep_certificate(self._certificates(address)))
             group.create_task(self._serve(address))
+
+    async def _never(self, address: str) -> None:
+        """Nothing in this process can change that. The node is looked after all the same."""
+        self._failed(
+            errors.PodAddressUnknown(
+                f"VCH_POD_IP is not set, so nothing can be behind the node's address {address}: give the operator its "
+                "Pod's status.podIP, or the VirtualContainerHost a spec.node.address"
+            )
+        )
+        await asyncio.Event().wait()
 
     # The address.
 
@@ -147,24 +159,14 @@ class KubeletServing:
     async def _serve(self, address: str) -> None:
         await self._tls.usable.wait()
         process, backoff = self._process, Backoff()
-        if not self._given and not process.pod_ip:
-            # Nothing in this process can change that.
-            self._failed(
-                errors.PodAddressUnknown(
-                    f"VCH_POD_IP is not set, so nothing can be behind the node's address {address}: give the operator "
-                    "its Pod's status.podIP, or the VirtualContainerHost a spec.node.address"
-                )
-            )
-            await asyncio.Event().wait()
         own, port = (self._given, process.kubelet_port) if self._given else (process.pod_ip, 0)
         setting = "spec.node.address" if self._given else "VCH_POD_IP"
         while True:
             try:
                 await self._serve_at(address, own, port)
-            except OSError as error:
-                failure = errors.AddressNotServed(
-                    f"{setting}: cannot listen on {own}:{port}: {error.strerror or error}"
-                )
+            except* OSError as group:
+                why = "; ".join(str(each) for each in group.exceptions)
+                failure = errors.AddressNotServed(f"{setting}: cannot listen on {own}:{port}: {why}")
                 await self._held_up(failure, backoff)
             finally:
                 self._served = ""
@@ -180,45 +182,33 @@ class KubeletServing:
             guests=self._guests,
             node=self._name,
         )
-        serving = asyncio.create_task(server.serve())
-        ready = asyncio.create_task(server.ready.wait())
-        publishing: asyncio.Task[None] | None = None
-        try:
-            await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
-            if ready.done() and self._given:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(server.serve())
+            await server.ready.wait()
+            if self._given:
                 self._served = f"https://{own}:{port}"
                 self._say_served()
-            elif ready.done():
-                publishing = asyncio.create_task(self._keep_published(address, server.port))
-            await serving
-        finally:
-            tasks = [task for task in (serving, ready, publishing) if task is not None]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            else:
+                group.create_task(self._services.watch())
+                await self._keep_published(address, server.port)
 
     async def _keep_published(self, address: str, port: int) -> None:
-        watching = asyncio.create_task(self._services.watch())
         backoff = Backoff()
-        own, process = f"{self._process.pod_ip}:{port}", self._process
-        try:
-            while True:
-                self._changed.clear()
-                try:
-                    await self._publish(address, port)
-                except (errors.KubeError, errors.ServiceUnusable) as error:
-                    self._served = ""
-                    await self._held_up(error, backoff)
-                    continue
-                backoff.succeeded()
-                name = kubelet_service.name(self._name)
-                self._served = f"https://{address}:{process.kubelet_port} (Service {self._namespace}/{name}, at {own})"
-                self._say_served()
-                await self._changed.wait()
-                await asyncio.sleep(_SETTLE)
-        finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+        service = f"Service {self._namespace}/{kubelet_service.name(self._name)}"
+        place = f"https://{address}:{self._process.kubelet_port} ({service}, at {self._process.pod_ip}:{port})"
+        while True:
+            self._changed.clear()
+            try:
+                await self._publish(address, port)
+            except (errors.KubeError, errors.ServiceUnusable) as error:
+                self._served = ""
+                await self._held_up(error, backoff)
+                continue
+            backoff.succeeded()
+            self._served = place
+            self._say_served()
+            await self._changed.wait()
+            await asyncio.sleep(_SETTLE)
 
     async def _publish(self, address: str, port: int) -> None:
         try:
@@ -239,6 +229,7 @@ class KubeletServing:
     async def _held_up(self, error: errors.ProviderError, backoff: Backoff) -> None:
         self._log.warning("kubelet API is not served", reason=error.reason, error=str(error))
         self._failed(error)
+        self._changed.clear()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(backoff.failed(error, 0.0), _LONGEST_RETRY)):
                 await self._changed.wait()
