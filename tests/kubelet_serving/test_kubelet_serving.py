@@ -11,11 +11,13 @@ from typing import Any, cast
 import pytest
 import trustme
 
-from provider import kubelet_serving
+from provider import errors, kubelet_serving
 from provider.api.conditions import ConditionStatus, ConditionType
 from provider.clock import SystemClock
+from provider.kubelet.certificate import KeyPair
 from provider.kubelet_serving import KubeletServing
 from provider.vch_status import VCHStatus
+from tests.kubelet.conftest import pair_of
 from tests.kubelet_serving.cluster import REQUESTS, FakeCluster
 
 VCH = {"apiVersion": "vch.dev/v1alpha1", "kind": "VirtualContainerHost", "metadata": {"name": "a", "uid": "u-1"}}
@@ -56,6 +58,7 @@ class Served:
     ) -> None:
         self.status = VCHStatus.of_object({})
         self.addresses: list[str] = []
+        self.reasons: list[str] = []
         self._news = asyncio.Event()
         process = SimpleNamespace(
             client=cluster,
@@ -71,6 +74,7 @@ class Served:
 
     def _change(self, change: Callable[[VCHStatus], VCHStatus]) -> None:
         self.status = change(self.status)
+        self.reasons.append(self.status.get(ConditionType.KUBELET_SERVING).reason)
         self._news.set()
 
     async def until(self, reason: str, words: str = "") -> str:
@@ -199,6 +203,37 @@ async def test_a_certificate_that_is_waited_for_is_told_and_nothing_is_served_un
         assert ("endpointslices", "vch-a") not in cluster.objects
         cluster.signs.set()
         await served.until("Serving")
+
+
+class Source:
+    """`kubelet.certificates.Certificates`: gives, or raises, what it is given."""
+
+    def __init__(self) -> None:
+        self.given: asyncio.Queue[KeyPair | errors.ProviderError] = asyncio.Queue()
+
+    async def next(self) -> KeyPair:
+        given = await self.given.get()
+        self.given.task_done()
+        if isinstance(given, errors.ProviderError):
+            raise given
+        return given
+
+
+async def test_a_renewal_that_fails_is_no_news_while_the_certificate_holds(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Source()
+    monkeypatch.setattr(kubelet_serving, "Issued", lambda *_: source)
+    first, second = (pair_of(cluster.ca.issue_cert(name)) for name in ("first.example", "second.example"))
+    source.given.put_nowait(first)
+    async with run(Served(cluster)) as served:
+        await served.until("Serving")
+        source.given.put_nowait(errors.CertificateRefused("not now"))
+        source.given.put_nowait(second)
+        await source.given.join()
+        await served.until("Serving")
+        assert (await answer(cluster, cluster.endpoint()[1], "second.example")).startswith(b"HTTP/1.1 401")
+        assert "CertificateRefused" not in served.reasons
 
 
 async def test_with_an_address_of_the_machine_there_is_no_service(cluster: FakeCluster) -> None:

@@ -98,10 +98,9 @@ class Heartbeat:
         self.controller: NodeController
         self._task: asyncio.Task[None]
 
-    def start(self) -> None:
-        self.controller = NodeController(
-            NAME, make_spec(), self.kube, self.clock, 10250, lambda _: None, lambda: self.stalled
-        )
+    def start(self, address: str | None = "192.0.2.10") -> None:
+        spec = make_spec(node={"address": address})
+        self.controller = NodeController(NAME, spec, self.kube, self.clock, 10250, lambda _: None, lambda: self.stalled)
         self._task = asyncio.create_task(self.controller.run())
 
     async def stop(self) -> None:

@@ -121,3 +121,17 @@ async def test_what_others_put_on_the_node_is_in_no_write_of_ours(heartbeat: Hea
     for call, body in heartbeat.kube.bodies:
         assert "team" not in body["metadata"].get("labels", {})
         assert call == "renew_lease" or "spec" not in body
+
+
+async def test_an_address_that_is_not_known_yet_holds_up_no_heartbeat_and_changes_nothing(heartbeat: Heartbeat) -> None:
+    await asyncio.sleep(30)
+    await heartbeat.stop()
+    assert heartbeat.kube.node is not None
+    before = heartbeat.kube.node["status"]["addresses"]
+    heartbeat.start(address=None)
+    await asyncio.sleep(30)
+    assert heartbeat.kube.node["status"]["addresses"] == before
+    assert heartbeat.longest_gap() <= node.RENEW_SECONDS + SHORT
+    heartbeat.controller.addressed("10.96.0.7")
+    await asyncio.sleep(SHORT)
+    assert heartbeat.kube.node["status"]["addresses"][0] == {"type": "InternalIP", "address": "10.96.0.7"}
