@@ -26,6 +26,7 @@ from provider.kubelet.authentication import Authenticator
 from provider.kubelet.authorization import Authorizer
 from provider.kubelet.certificates import Certificates, FromFiles, Issued
 from provider.kubelet.directory import GuestDirectory
+from provider.kubelet.node_series import Machine
 from provider.kubelet.server import KubeletServer
 from provider.kubelet.tls import ServingTLS
 from provider.process import Process
@@ -50,6 +51,7 @@ class KubeletServing:
         vch: KubeObject,
         address: str | None,
         guests: GuestDirectory,
+        machine: Callable[[], Machine],
         change_status: StatusChange,
         addressed: Callable[[str], None],
     ) -> None:
@@ -58,6 +60,7 @@ class KubeletServing:
         self._name: str = vch["metadata"]["name"]
         self._given = address
         self._guests = guests
+        self._machine = machine
         self._change_status = change_status
         self._addressed = addressed
         self._tls = ServingTLS(process.kubelet_client_ca, process.clock.now)
@@ -181,6 +184,7 @@ class KubeletServing:
             authorizer=Authorizer(reviews, self._name),
             guests=self._guests,
             node=self._name,
+            machine=self._machine,
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(server.serve())

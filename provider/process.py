@@ -30,7 +30,6 @@ class Process:
     catalog: Catalog
     firewalls: Firewalls  # of all Pods
     fence: Fence  # shut, but in what `under` returns
-    certificate_expires: float | None = None  # unix seconds; of the kubelet API's
     routes: RouteTable = field(default_factory=RouteTable)  # the cluster's Services, for guests
 
     def under(self, fence: Fence) -> "Process":

@@ -8,7 +8,6 @@ it is.
 import asyncio
 import contextlib
 from collections.abc import Callable
-from datetime import datetime
 
 import structlog
 
@@ -64,14 +63,9 @@ class VirtualNode:
         self._address = self._spec.node.address
         self._has_address = asyncio.Event()
         self._serving = KubeletServing(
-            process, vch, self._spec.node.address, self._guests, self._status_seen, self._addressed
+            process, vch, self._spec.node.address, self._guests, self._machine, self._status_seen, self._addressed
         )
         self._log = structlog.get_logger(node=self.name)
-
-    @property
-    def certificate_expires(self) -> datetime | None:
-        """When the certificate of the kubelet API runs out; None while there is none."""
-        return self._serving.certificate_expires
 
     async def run(self) -> None:
         """Until cancelled; Pods, VMs and the Node stay as they are then."""
@@ -135,12 +129,17 @@ class VirtualNode:
 
     def _facts(self) -> NodeFacts:
         numbers = self._engine.numbers() if self._engine is not None else None
-        expires = self._process.certificate_expires
-        return node_numbers.facts(self.name, self._spec.v_center.server, self._status, numbers, expires)
+        server = self._spec.v_center.server
+        return node_numbers.facts(self.name, server, self._status, numbers, self._certificate_expires())
 
     def _machine(self) -> Machine:
         numbers = self._engine.numbers() if self._engine is not None else None
-        return node_numbers.machine(self._status, numbers, self._share, self._process.certificate_expires)
+        return node_numbers.machine(self._status, numbers, self._share, self._certificate_expires())
+
+    def _certificate_expires(self) -> float | None:
+        """In unix seconds, of the kubelet API's."""
+        expires = self._serving.certificate_expires
+        return expires.timestamp() if expires is not None else None
 
     # What the status is made of.
 

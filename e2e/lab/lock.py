@@ -1,7 +1,7 @@
 """Writes the locks from `pyproject.toml`: `make lock`, with pip-tools installed.
 
-`requirements.lock` has all that development needs, `requirements-operator.lock` what of it the operator's image has, in
-the same versions. Versions and hashes only: which registry or mirror they come from is the business of whoever installs.
+`requirements.lock` has all that development needs, `requirements-operator.lock` what of it the operator's image has, of
+the same versions. Versions and hashes only: which registry or mirror they come from is for whoever installs to say.
 """
 
 import os
