@@ -12,13 +12,14 @@ from collections.abc import Callable, Sequence
 import structlog
 from pydantic import ValidationError
 
-from provider import __version__, errors, handlers, logs, metrics
+from provider import __version__, commands, errors, handlers, logs, metrics
 from provider.api import image, vm_class
 from provider.campaign import Replica
 from provider.catalog import Catalog
 from provider.clock import SystemClock
 from provider.fence import Fence
 from provider.fleet import Fleet
+from provider.health import Health
 from provider.kube import embedded, service_watch
 from provider.kube.client import USER_AGENT, KubeClient
 from provider.kube.leases import Leases
@@ -29,7 +30,7 @@ from provider.kubelet.tls import ServingTLS
 from provider.lease_controller import LeaseController
 from provider.metrics.state import StateCollector
 from provider.process import Process
-from provider.settings import Settings
+from provider.settings import NodeImpersonation, Settings
 from provider.virtual_node import VirtualNode
 
 log = structlog.get_logger("provider")
@@ -42,8 +43,11 @@ _FIRST_ANSWER_RETRY = 2.0
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if given and given[0] in commands.NAMES:
+        return commands.main(given)
     try:
-        settings = parse(sys.argv[1:] if arguments is None else arguments)
+        settings = parse(given)
         _look_at_files(settings)
     except ValidationError as error:
         print(explain(error), file=sys.stderr)  # noqa: T201
@@ -72,19 +76,25 @@ async def operate(settings: Settings) -> int:
     keep_signals()
     log.info("starting", version=__version__, namespace=settings.namespace, replica=settings.identity)
     stop_metrics = _serve_metrics(settings)
+    constrained = settings.node_impersonation is NodeImpersonation.CONSTRAINED
     try:
-        client = await KubeClient.connect(settings.kubeconfig, f"{USER_AGENT}/{settings.identity}")
+        client = await KubeClient.connect(
+            settings.kubeconfig, f"{USER_AGENT}/{settings.identity}", constrained=constrained
+        )
     except Exception as error:
         log.error("no usable kubeconfig or service account", error=str(error))
         return USAGE
+    health = Health(lambda: OperatorObjects(client, settings.namespace).cluster_uid())
     try:
+        await health.serve(settings.health_address)
         ending = asyncio.create_task(stop.wait())
-        running = asyncio.create_task(_run(client, settings, keep_signals))
+        running = asyncio.create_task(_run(client, settings, keep_signals, health))
         await asyncio.wait({ending, running}, return_when=asyncio.FIRST_COMPLETED)
         for task in (ending, running):
             task.cancel()
         (_, failure) = await asyncio.gather(ending, running, return_exceptions=True)
     finally:
+        await health.close()
         await client.close()
         stop_metrics()
     if stop.is_set():
@@ -102,7 +112,7 @@ def _serve_metrics(settings: Settings) -> Callable[[], None]:
     return metrics.process.serve(settings.metrics_address, StateCollector(asyncio.get_running_loop()))
 
 
-async def _run(client: KubeClient, settings: Settings, keep_signals: Callable[[], None]) -> None:
+async def _run(client: KubeClient, settings: Settings, keep_signals: Callable[[], None], health: Health) -> None:
     objects, clock = OperatorObjects(client, settings.namespace), SystemClock()
     policies = PolicyWatch(client)
     process = Process(
@@ -124,6 +134,7 @@ async def _run(client: KubeClient, settings: Settings, keep_signals: Callable[[]
     kube = Leases(client, settings.namespace)
     leases = LeaseController(Replica(settings.identity, kube, fleet, settings.terms, clock))
     fleet.stand_for(leases)
+    health.running()
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(leases.run())

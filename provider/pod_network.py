@@ -52,7 +52,7 @@ def pools(spec: VirtualContainerHostSpec, node: str) -> Pools:
 
 
 def of_guest(spec: VirtualContainerHostSpec, node: str, own: Sequence[str]) -> guestinfo.PodNetwork:
-    """What the guest whose Pod has these addresses, one of each family at most, is told; `node` is its node's address."""
+    """What the guest whose Pod has these addresses, one of each family at most, is told; `node`: its node's address."""
     network, pods = spec.network, spec.pod_network
     if pods is None:
         return guestinfo.PodNetwork(

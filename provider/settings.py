@@ -34,6 +34,11 @@ def _identity() -> str:
     return f"{host}-{secrets.token_hex(4)}"
 
 
+class NodeImpersonation(StrEnum):
+    CONSTRAINED = "constrained"
+    LEGACY = "legacy"
+
+
 class Settings(BaseSettings):
     """Each field is the flag `--like-this` and the variable `VCH_LIKE_THIS`."""
 
@@ -82,6 +87,12 @@ class Settings(BaseSettings):
     guest_report_timeout: float = Field(
         300.0, gt=0, description="seconds after which a clone whose agent is silent is replaced"
     )
+    node_impersonation: NodeImpersonation = Field(
+        NodeImpersonation.LEGACY,
+        description="how the operator acts as a virtual node: constrained (KEP-5284, Kubernetes 1.36 and later, with the "
+        "right impersonate:arbitrary-node) or legacy (with the right impersonate)",
+    )
+    health_address: str = Field("", description="host:port for /healthz and /readyz; empty: none")
     metrics_address: str = Field("", description="host:port for Prometheus metrics; empty: none")
     revision: str = Field("", description="source revision that this was built from, for vch_build_info")
     log_format: LogFormat = Field(LogFormat.JSON, description="json or console")

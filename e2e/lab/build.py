@@ -1,4 +1,4 @@
-"""What is built from source, each through the cache: Kubernetes, CoreDNS, govc, the simulator, the guest images.
+"""What is built from source, each through the cache: Kubernetes, CoreDNS, Helm, govc, the simulator, the guest images.
 
 The first build of Kubernetes takes about a quarter of an hour on two cores; everything after that seconds.
 """
@@ -55,6 +55,16 @@ def govc(paths: Paths) -> Path:
 def kind(paths: Paths) -> Path:
     """Kubernetes in Docker."""
     return _program(paths, "tools", "kind", "sigs.k8s.io/kind", "-s -w")
+
+
+def helm(paths: Paths, major: int = 3) -> Path:
+    """Helm 3 or 4. Where there is no cluster to ask, it takes this one's version for granted: 4 finds it by itself."""
+    stamps = {"k8sVersionMajor": _STAMPS["gitMajor"], "k8sVersionMinor": _STAMPS["gitMinor"]}
+    packages = ("chartutil", "lint/rules") if major == 3 else ()
+    said = [
+        f"-X helm.sh/helm/v3/pkg/{package}.{name}={value}" for package in packages for name, value in stamps.items()
+    ]
+    return _program(paths, "helm", f"helm{major}", f"helm.sh/helm/v{major}/cmd/helm", " ".join(["-s -w", *said]))
 
 
 def simulator(paths: Paths) -> Path:

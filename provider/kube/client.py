@@ -54,30 +54,37 @@ def path(api_version: str, plural: str, *, namespace: str = "", name: str = "", 
 
 
 def as_node(node: str) -> dict[str, str]:
-    """Headers that make a request the virtual node's own, so that the Node authorizer bounds what it may read."""
+    """Headers that make a request the virtual node's own, so that the Node authorizer bounds what it may read. With
+    constrained impersonation (KEP-5284) the API server gives the group itself and is not told: the client leaves it out.
+    """
     return {"Impersonate-User": f"system:node:{node}", "Impersonate-Group": "system:nodes"}
 
 
 class KubeClient:
     """Requests to one API server."""
 
-    def __init__(self, configuration: client.Configuration, user_agent: str = USER_AGENT) -> None:
+    def __init__(
+        self, configuration: client.Configuration, user_agent: str = USER_AGENT, *, constrained: bool = False
+    ) -> None:
         self.configuration = configuration
+        self._constrained = constrained
         configuration.trace_configs = [_tracing()]
         self._calls = _api_client(configuration, _CALLS, user_agent)
         self._watches = _api_client(configuration, 0, user_agent)
         self._fence: Fence | None = None
 
     @classmethod
-    async def connect(cls, kubeconfig: Path | None, user_agent: str = USER_AGENT) -> "KubeClient":
-        """From a kubeconfig file, or the Pod's service account. Nothing is asked yet."""
+    async def connect(
+        cls, kubeconfig: Path | None, user_agent: str = USER_AGENT, *, constrained: bool = False
+    ) -> "KubeClient":
+        """From a kubeconfig file, or the Pod's service account. Nothing is asked yet. `constrained`: see `as_node`."""
         configuration = client.Configuration()
         if kubeconfig is None:
             config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         else:
             loaded = config.load_kube_config(str(kubeconfig), client_configuration=configuration)  # type: ignore[no-untyped-call]
             await loaded
-        return cls(configuration, user_agent)
+        return cls(configuration, user_agent, constrained=constrained)
 
     def fenced(self, fence: Fence) -> "KubeClient":
         """The same connections; what is written through the result raises LeaseLost once the fence is shut."""
@@ -148,6 +155,8 @@ class KubeClient:
         body: Any,
         limit: aiohttp.ClientTimeout,
     ) -> Any:
+        if self._constrained:
+            headers.pop("Impersonate-Group", None)
         verb, url, sent, content, _ = await api.param_serialize(
             method,
             url_path,
