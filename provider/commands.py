@@ -49,7 +49,7 @@ async def _connected(given: argparse.Namespace) -> int:
         await client.close()
 
 
-async def uninstall(client: KubeClient, policy: str, timeout: float) -> int:
+async def uninstall(client: KubeClient, policy: str, within: float) -> int:
     """`refuse`: fails while there are VirtualContainerHosts. `drain`: deletes them and waits until they, and their
     parents, are gone: the operator ends their Pods and VMs, and takes its finalizer off."""
     found = await _listed(client, vch.PLURAL)
@@ -68,10 +68,10 @@ async def uninstall(client: KubeClient, policy: str, timeout: float) -> int:
 
     for each in found:
         await _delete(client, each)
-    return await _waited(gone, timeout)
+    return await _waited(gone, within)
 
 
-async def check(client: KubeClient, timeout: float) -> int:
+async def check(client: KubeClient, within: float) -> int:
     """Whether our kinds are served, and every VirtualContainerHost becomes Ready in time."""
 
     async def well() -> str:
@@ -88,12 +88,12 @@ async def check(client: KubeClient, timeout: float) -> int:
             raise NotYet(*missing)
         return "The kinds are served, and every VirtualContainerHost is Ready."
 
-    return await _waited(well, timeout)
+    return await _waited(well, within)
 
 
-async def _waited(look: Callable[[], Awaitable[str]], timeout: float) -> int:
-    """Looks until it is so, or the time is over."""
-    end = time.monotonic() + timeout
+async def _waited(look: Callable[[], Awaitable[str]], within: float) -> int:
+    """Looks until it is so, or `within` seconds are over."""
+    end = time.monotonic() + within
     while True:
         try:
             _say(await look())

@@ -1,9 +1,9 @@
 """/healthz and /readyz of the operator's process, for a kubelet's probes. What it counts is `metrics`' business.
 
 Both are answered by the event loop that does the work: a loop that hangs answers neither. Alive is a process whose loop
-runs; ready is one that has read its catalog, stands for Leases, and whose last question the API server has answered. A
-replica that holds no Lease is ready too: it would take one. vCenter is no part of it: what is wrong there is said in the
-conditions of each VirtualContainerHost.
+runs; ready is one that has read its catalog, stands for Leases, and to whom the API server answers. A replica without
+any Lease is ready too: it would take one. vCenter is no part of it: what is wrong there is said in the conditions of
+each VirtualContainerHost.
 """
 
 from collections.abc import Awaitable, Callable

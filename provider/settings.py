@@ -89,8 +89,8 @@ class Settings(BaseSettings):
     )
     node_impersonation: NodeImpersonation = Field(
         NodeImpersonation.LEGACY,
-        description="how the operator acts as a virtual node: constrained (KEP-5284, Kubernetes 1.36 and later, with the "
-        "right impersonate:arbitrary-node) or legacy (with the right impersonate)",
+        description="how the operator acts as a virtual node: constrained (KEP-5284, Kubernetes 1.36 and later, by the "
+        "right impersonate:arbitrary-node) or legacy (by the right impersonate)",
     )
     health_address: str = Field("", description="host:port for /healthz and /readyz; empty: none")
     metrics_address: str = Field("", description="host:port for Prometheus metrics; empty: none")

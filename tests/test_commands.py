@@ -43,8 +43,8 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commands, "_AGAIN", 0.0)
 
 
-async def uninstall(api: ApiServer, policy: str, timeout: float = 30) -> int:
-    return await commands.uninstall(api, policy, timeout)  # type: ignore[arg-type]
+async def uninstall(api: ApiServer, policy: str, within: float = 30) -> int:
+    return await commands.uninstall(api, policy, within)  # type: ignore[arg-type]
 
 
 async def check(api: ApiServer) -> int:

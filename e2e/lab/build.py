@@ -61,10 +61,9 @@ def helm(paths: Paths, major: int = 3) -> Path:
     """Helm 3 or 4. Where there is no cluster to ask, it takes this one's version for granted: 4 finds it by itself."""
     stamps = {"k8sVersionMajor": _STAMPS["gitMajor"], "k8sVersionMinor": _STAMPS["gitMinor"]}
     packages = ("chartutil", "lint/rules") if major == 3 else ()
-    said = [
-        f"-X helm.sh/helm/v3/pkg/{package}.{name}={value}" for package in packages for name, value in stamps.items()
-    ]
-    return _program(paths, "helm", f"helm{major}", f"helm.sh/helm/v{major}/cmd/helm", " ".join(["-s -w", *said]))
+    said = [f"helm.sh/helm/v3/pkg/{package}.{name}={value}" for package in packages for name, value in stamps.items()]
+    flags = " ".join(["-s -w", *(f"-X {each}" for each in said)])
+    return _program(paths, "helm", f"helm{major}", f"helm.sh/helm/v{major}/cmd/helm", flags)
 
 
 def simulator(paths: Paths) -> Path:

@@ -59,6 +59,10 @@ class Paths:
         return self.run / "kubeconfig"
 
     @property
+    def operator_kubeconfig(self) -> Path:
+        return self.run / "operator.kubeconfig"
+
+    @property
     def govc_env(self) -> Path:
         return self.run / "govc.env"
 

@@ -1,7 +1,8 @@
-"""The operator as a process of the laboratory, and what it finds in the cluster: CRDs, a Secret, its
+"""The operator as a process of the laboratory, and what it finds in the cluster: what the chart makes, a Secret, its
 VirtualContainerHosts.
 
-A Deployment in the cluster would not do here: the only nodes that there are, are the ones it makes.
+A Deployment in the cluster would not do here: the only nodes that there are, are the ones it makes. The process has the
+account, the rights and the settings of the chart's Deployment.
 """
 
 import contextlib
@@ -9,18 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from e2e.lab import cluster_dns, kubectl, netns, process, progress, simulator, venv
+from e2e.lab import chart, cluster_dns, kubectl, netns, process, progress, simulator, venv
 from e2e.lab.cluster import Cluster
 from e2e.lab.paths import Paths
 from e2e.lab.process import Process
 from e2e.lab.simulator import Simulator, Template
 from e2e.lab.state import State
 
-NAMESPACE = "vch-system"
+NAMESPACE = chart.NAMESPACE
 REGISTRY = "vch.dev"
 """What the test images' names say: there is no such host, only the laboratory's mirror of it."""
 METRICS = "127.0.0.1:9464"
 """Of the operator, inside the namespace; further replicas have none."""
+HEALTH = "127.0.0.1:8081"
+"""Its probes, likewise."""
 _CREDENTIALS = "vcenter-credentials"
 _READY_SECONDS = 600  # a parent boots for minutes where there is no KVM and the machine is busy
 
@@ -72,21 +75,22 @@ class Operator:
     python: Path
 
     def prepare(self) -> None:
-        """The CRDs and the operator's namespace."""
-        install_crds(self.paths)
-        kubectl.apply(self.paths, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+        """Installs what the chart makes, and logs its account in."""
+        chart.install(self.paths)
+        chart.write_kubeconfig(self.paths)
 
     def start(self, cluster: Cluster, replica: str = "operator", **settings: str) -> Process:
         """Starts a replica of the operator if it does not run. It is ready when its VirtualContainerHosts are."""
         usual = {
-            # An admin's, who may list and watch networkpolicies, pods and namespaces, as the operator has to (README).
-            "VCH_KUBECONFIG": str(self.paths.kubeconfig),
-            "VCH_NAMESPACE": NAMESPACE,
+            **chart.settings(self.paths),
+            "VCH_KUBECONFIG": str(self.paths.operator_kubeconfig),
             "VCH_POD_IP": POD_IPS[replica],
             "VCH_KUBELET_CLIENT_CA": str(cluster.kubelet_client_ca()),
             "VCH_LOG_FORMAT": "console",
             "NO_COLOR": "1",
-            **({"VCH_METRICS_ADDRESS": METRICS} if replica == "operator" else {}),
+            # Replicas share the namespace of the network here.
+            "VCH_METRICS_ADDRESS": METRICS if replica == "operator" else "",
+            "VCH_HEALTH_ADDRESS": HEALTH if replica == "operator" else "",
         }
         return self.state.start(
             replica,
@@ -126,13 +130,6 @@ class Operator:
         """Deletes the VirtualContainerHosts, so that the operator ends their nodes; not an error if it cannot."""
         with contextlib.suppress(Exception):
             kubectl.run(self.paths, "delete", "virtualcontainerhosts", "--all", "--timeout=20s")
-
-
-def install_crds(paths: Paths) -> None:
-    """Returns when the API server serves the kinds."""
-    for crd in sorted((paths.checkout / "crds").glob("*.yaml")):
-        kubectl.run(paths, "apply", "--server-side", "--filename", str(crd))
-    kubectl.run(paths, "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
 
 
 def _secret(login: dict[str, str]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from e2e.lab import laboratory, netns, paths, progress, vch_operator
+from e2e.lab import chart, laboratory, netns, paths, progress
 from e2e.lab.state import State
 from e2e.tests.figures import Figures
 from e2e.tests.kube import Kube
@@ -74,7 +74,7 @@ def api(pytestconfig: pytest.Config, request: pytest.FixtureRequest) -> Iterator
     if not was_up:
         with _shown(pytestconfig):
             laboratory.up(place, vcenter=False, operator=False)
-    vch_operator.install_crds(place)
+    chart.install_kinds(place)
     yield Kube(place.bin / "kubectl", place.kubeconfig)
     if not was_up:
         with _shown(pytestconfig):

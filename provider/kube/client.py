@@ -54,8 +54,9 @@ def path(api_version: str, plural: str, *, namespace: str = "", name: str = "", 
 
 
 def as_node(node: str) -> dict[str, str]:
-    """Headers that make a request the virtual node's own, so that the Node authorizer bounds what it may read. With
-    constrained impersonation (KEP-5284) the API server gives the group itself and is not told: the client leaves it out.
+    """Headers that make a request the virtual node's own, so that the Node authorizer bounds what it may read.
+
+    With constrained impersonation (KEP-5284) the API server gives the group itself, and the client leaves it out.
     """
     return {"Impersonate-User": f"system:node:{node}", "Impersonate-Group": "system:nodes"}
 

@@ -100,7 +100,7 @@ def notes(values: Any = None) -> str:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "chart"
         shutil.copytree(CHART, copy)
-        shown = 'kind: Notes\nmetadata: {name: notes}\ntext: {{ include (print $.Template.BasePath "/NOTES.txt") . | toJson }}'
-        (copy / "templates/notes.yaml").write_text(shown)
+        shown = '{{ include (print $.Template.BasePath "/NOTES.txt") . | toJson }}'
+        (copy / "templates/notes.yaml").write_text(f"kind: Notes\nmetadata: {{name: notes}}\ntext: {shown}\n")
         text: str = render(values, chart=copy).one("Notes")["text"]
         return text
