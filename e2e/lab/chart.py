@@ -1,10 +1,11 @@
 """The Helm chart, as far as the laboratory can install it: all but what would need a node to run on.
 
-The operator is a process here (`vch_operator`); its kinds, its account and rights, its settings are the chart's, so that
-every end-to-end test runs with the rights that a user's operator has. The chart itself is tested in `tests/chart`.
+The operator is a process here (`vch_operator`); its kinds, its account and rights, its settings are the chart's, so
+that every end-to-end test runs with the rights that a user's operator has. The chart is tested in `tests/chart`.
 """
 
 import json
+from pathlib import Path
 
 from e2e.lab import build, kubectl
 from e2e.lab.paths import Paths
@@ -38,14 +39,12 @@ def settings(paths: Paths) -> dict[str, str]:
     return {each["name"]: each.get("value", "") for each in container["env"] if "valueFrom" not in each}
 
 
-def write_kubeconfig(paths: Paths) -> None:
-    """The operator's: the admin's cluster, and a token of the chart's ServiceAccount."""
-    token = kubectl.run(
-        *(paths, "create", "token", RELEASE, f"--namespace={NAMESPACE}", f"--duration={_TOKEN_HOURS}h")
-    ).strip()
+def write_kubeconfig(paths: Paths, place: Path, account: str = RELEASE) -> None:
+    """The admin's cluster, and a token of one of the chart's ServiceAccounts: the operator's, or a hook's."""
+    duration = f"--duration={_TOKEN_HOURS}h"
+    token = kubectl.run(paths, "create", "token", account, f"--namespace={NAMESPACE}", duration).strip()
     config = json.loads(kubectl.run(paths, "config", "view", "--raw", "--minify", "-o=json"))
     config["users"] = [{"name": config["contexts"][0]["context"]["user"], "user": {"token": token}}]
-    place = paths.operator_kubeconfig
     place.touch(mode=0o600)
     place.write_text(json.dumps(config, indent=2) + "\n")
 

@@ -77,7 +77,7 @@ class Operator:
     def prepare(self) -> None:
         """Installs what the chart makes, and logs its account in."""
         chart.install(self.paths)
-        chart.write_kubeconfig(self.paths)
+        chart.write_kubeconfig(self.paths, self.paths.operator_kubeconfig)
 
     def start(self, cluster: Cluster, replica: str = "operator", **settings: str) -> Process:
         """Starts a replica of the operator if it does not run. It is ready when its VirtualContainerHosts are."""

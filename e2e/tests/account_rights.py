@@ -33,7 +33,8 @@ class Right:
 
     def __str__(self) -> str:
         where = f" in {self.namespace}" if self.namespace else ""
-        return f"{self.verb} {self.resource}{f'.{self.group}' if self.group else ''}{f' {self.name}' if self.name else ''}{where}"
+        what = ".".join(filter(None, (self.resource, self.group)))
+        return " ".join(filter(None, (self.verb, what, self.name))) + where
 
 
 def granted(roles: Iterable[Mapping[str, Any]]) -> list[Right]:
