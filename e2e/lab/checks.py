@@ -10,19 +10,25 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from e2e.lab import packages, progress, venv
+from e2e.lab import build, packages, progress, venv
 from e2e.lab.paths import Paths
 from e2e.lab.state import State
 
 _WORKERS = 2
 """Each has a laboratory, which takes 4 GiB and a processor while it starts; most of what they do afterwards is wait."""
 
+_CHART = "charts/virtual-kubelet-vch"
+
 
 def lint(paths: Paths) -> int:
     """Runs every linter, and says which ones have something to say."""
     packages.ensure()
     bin_folder = venv.ensure(paths).parent
-    failed = [name for name, argv in _linters(paths.checkout, bin_folder) if not _passes(name, argv, paths)]
+    linters = [
+        *_linters(paths.checkout, bin_folder),
+        ("helm lint", [str(build.helm(paths)), "lint", "--strict", _CHART]),
+    ]
+    failed = [name for name, argv in linters if not _passes(name, argv, paths)]
     if failed:
         progress.say(f"lint: {', '.join(failed)} found something")
     return 1 if failed else 0

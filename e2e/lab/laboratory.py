@@ -38,6 +38,7 @@ def up(paths: Paths, *, guests: Sequence[str] = ("qemu",), vcenter: bool = True,
     with _alone(paths):
         state = _fresh_or_running(paths)
         kubernetes = build.kubernetes(paths)
+        build.helm(paths)
         _link(paths.bin / "kubectl", kubernetes / "kubectl")
         programs = build.simulator(paths) if vcenter else None
         images = build.images(paths, guests, kubernetes, programs) if programs else {}

@@ -13,7 +13,7 @@ import pytest
 
 from e2e.lab import chart, kubectl
 from e2e.lab.pki import Authority
-from e2e.lab.vch_operator import NAMESPACE
+from e2e.lab.vch_operator import HOSTS, NAMESPACE, made
 from e2e.tests.account_rights import Right, granted, missing, needed, refused, unused
 from e2e.tests.builders import make_config_map, make_container, make_pod, make_secret
 from e2e.tests.kube import Kube, ready, running
@@ -23,19 +23,31 @@ from e2e.tests.test_authorization import KubeletAPI
 
 ACCOUNT = f"system:serviceaccount:{NAMESPACE}:{chart.RELEASE}"
 START = 120
+SPARE = "account-spare"
 SERVING = ("certificatesigningrequests", "signers", "services", "endpointslices")
 
 
 @pytest.fixture(name="vch", scope="module")
 def _vch(lab: RunningLab, module_kube: Kube) -> Iterator[OwnVCH]:
-    """Its guests trust a CA that a ConfigMap of the operator's namespace has."""
+    """Its guests trust a CA that a ConfigMap of the operator's namespace has; it has a class that can be taken away."""
     vch = OwnVCH(lab, module_kube, "account", address="127.0.0.9")
     ca = Authority(lab.laboratory.paths.pki).certificate.read_text()
     module_kube.within(NAMESPACE).apply(make_config_map("account-ca", **{"ca.crt": ca}))
-    vch.create(registries={"caBundleRef": {"kind": "ConfigMap", "name": "account-ca", "key": "ca.crt"}})
+    module_kube.apply(made("PodVMClass", SPARE, {"cpus": 1, "memory": "512Mi", "overhead": {"memory": "192Mi"}}))
+    vch.create(**_spec(HOSTS["native"].image, SPARE))
     vch.ready(timeout=START)
     yield vch
     vch.delete()
+    module_kube.delete("podvmclass", SPARE)
+
+
+def _spec(*classes: str) -> dict[str, Any]:
+    """One host is enough here."""
+    return {
+        "registries": {"caBundleRef": {"kind": "ConfigMap", "name": "account-ca", "key": "ca.crt"}},
+        "placement": {"hosts": ["DC0_C0_H0"]},
+        "template": {"classes": list(classes)},
+    }
 
 
 @pytest.fixture(name="rights", scope="module")
@@ -126,6 +138,9 @@ def _work(lab: RunningLab, kube: Kube, vch: OwnVCH) -> None:
     kube.until("pod", "short", ready, timeout=START)
     kube.delete("pod", "short")
     kube.delete("pod", "worker")
+    (spare,) = (each["metadata"]["name"] for each in vch.parents() if each["spec"]["class"] == SPARE)
+    vch.apply(**_spec(HOSTS["native"].image))
+    kube.gone("parentvm", spare, timeout=60)
     lab.operator.stop()  # politely: it gives its Leases back
     lab.start_operator()
     vch.ready(timeout=60)

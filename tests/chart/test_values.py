@@ -2,6 +2,7 @@
 
 import json
 import re
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -78,7 +79,8 @@ def test_the_readme_has_all_values() -> None:
 def test_the_notes_show_the_way_and_warn() -> None:
     usual = chart.notes()
     assert "create secret generic vcenter-credentials" in usual
-    objects = [*yaml.safe_load_all(usual.partition("kubectl apply -f:")[2].partition("3. Whether")[0])]
+    shown = usual.partition("kubectl apply -f:")[2].partition("3. Whether")[0]
+    objects = [*yaml.safe_load_all(textwrap.dedent(shown))]
     assert [each["kind"] for each in objects] == ["PodVMClass", "PodVMImage", "VirtualContainerHost"]
     assert "no ServiceMonitor was made" in usual
     assert "replicaCount" not in usual
