@@ -24,13 +24,12 @@ from e2e.tests.test_authorization import KubeletAPI
 ACCOUNT = f"system:serviceaccount:{NAMESPACE}:{chart.RELEASE}"
 START = 120
 SPARE = "account-spare"
-SERVING = ("certificatesigningrequests", "signers", "services", "endpointslices")
 
 
 @pytest.fixture(name="vch", scope="module")
 def _vch(lab: RunningLab, module_kube: Kube) -> Iterator[OwnVCH]:
     """Its guests trust a CA that a ConfigMap of the operator's namespace has; it has a class that can be taken away."""
-    vch = OwnVCH(lab, module_kube, "account", address="127.0.0.9")
+    vch = OwnVCH(lab, module_kube, "account", address=None)
     ca = Authority(lab.laboratory.paths.pki).certificate.read_text()
     module_kube.within(NAMESPACE).apply(make_config_map("account-ca", **{"ca.crt": ca}))
     module_kube.apply(made("PodVMClass", SPARE, {"cpus": 1, "memory": "512Mi", "overhead": {"memory": "192Mi"}}))
@@ -75,9 +74,7 @@ def test_every_right_of_the_chart_is_needed_and_none_is_missing(
     needs = needed(lab.audit_log, ACCOUNT)
     assert [str(right) for right in missing(rights, needs)] == []
     assert [str(right) for right in sorted(refused(lab.audit_log, ACCOUNT))] == []
-    # Certificates and Services of the kubelet API are not made where files and an address are given, as here.
-    here = [right for right in unused(rights, needs) if not _of_serving(right)]
-    assert [str(right) for right in here] == []
+    assert [str(right) for right in unused(rights, needs)] == []
 
 
 def test_without_a_right_the_api_server_refuses(lab: RunningLab, rights: list[Right]) -> None:
@@ -133,7 +130,9 @@ def _work(lab: RunningLab, kube: Kube, vch: OwnVCH) -> None:
         what="a second failure of the probe",
     )
     assert unhealthy["involvedObject"]["name"] == "worker"
-    assert KubeletAPI(vch.address).ask("GET", "/pods", kube.text("create", "token", "default").strip()) == 403
+    assert (
+        KubeletAPI(_address(kube, vch.name)).ask("GET", "/pods", kube.text("create", "token", "default").strip()) == 403
+    )
     kube.apply(make_pod("short", lab.node("native")))
     kube.until("pod", "short", ready, timeout=START)
     kube.delete("pod", "short")
@@ -147,9 +146,11 @@ def _work(lab: RunningLab, kube: Kube, vch: OwnVCH) -> None:
     vch.delete()
 
 
-def _of_serving(right: Right) -> bool:
-    serving = right.resource.partition("/")[0] in SERVING
-    return serving and (right.namespace == NAMESPACE or right.group == "certificates.k8s.io")
+def _address(kube: Kube, node: str) -> str:
+    found = kube.get("node", node)
+    assert found is not None
+    (address,) = (each["address"] for each in found["status"]["addresses"] if each["type"] == "InternalIP")
+    return str(address)
 
 
 def _may(lab: RunningLab, right: Right) -> str:

@@ -78,8 +78,8 @@ def merge(said: Iterable[Said], of_node: Mapping[str, Sequence[str]] | None = No
     headers: dict[str, list[str]] = {}
     samples: dict[str, list[str]] = {}
     for one in said:
-        for family, lines in one.samples.items():
-            samples.setdefault(family, []).extend(lines)
+        for family, found in one.samples.items():
+            samples.setdefault(family, []).extend(found)
             if family not in headers and family in one.headers:
                 headers[family] = one.headers[family]
     own = dict(of_node or {})

@@ -7,7 +7,7 @@ The neighbour `families` has what is counted as it happens.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 
@@ -131,7 +131,7 @@ def _of_nodes(nodes: Sequence[NodeFacts]) -> Iterator[Metric]:
         for condition, status in each.conditions.items():
             for one in STATUSES:
                 conditions.add_metric([each.vch, condition, one], status == one)
-        _add(pods, each.vch, {(phase,): count for phase, count in each.pods.items()})
+        _add(pods, each.vch, (((phase,), count) for phase, count in each.pods.items()))
         _add_known(guests, each.vch, each.guests)
         _add_known(certificate, each.vch, each.certificate_expires)
     yield from (info, conditions, pods, guests, certificate)
@@ -161,28 +161,29 @@ def _of_vms(nodes: Sequence[NodeFacts]) -> Iterator[Metric]:
         labels=["vch", "role", "kind"],
     )
     for each in nodes:
-        _add(vms, each.vch, each.vms)
-        _add(parents, each.vch, each.parents)
-        _add(standby, each.vch, {(state,): count for state, count in each.standby.items()})
+        _add(vms, each.vch, each.vms.items())
+        _add(parents, each.vch, each.parents.items())
+        _add(standby, each.vch, (((state,), count) for state, count in each.standby.items()))
         _add_known(dangling, each.vch, each.dangling)
-        _add(memory, each.vch, each.memory)
+        _add(memory, each.vch, each.memory.items())
     yield from (vms, parents, standby, dangling, memory)
 
 
 def _of_resources(nodes: Sequence[NodeFacts]) -> Iterator[Metric]:
-    for name, text, of in (
+    kinds: tuple[tuple[str, str, Callable[[NodeFacts], Amounts]], ...] = (
         ("capacity", "What the virtual node has.", lambda each: each.capacity),
         ("allocatable", "What of it Pods can have.", lambda each: each.allocatable),
         ("requested", "What Pods that have not ended have been granted.", lambda each: each.requested),
-    ):
+    )
+    for name, text, of in kinds:
         family = GaugeMetricFamily(f"vch_resource_{name}", text, labels=["vch", "resource", "unit"])
         for each in nodes:
-            _add(family, each.vch, of(each))
+            _add(family, each.vch, of(each).items())
         yield family
 
 
-def _add(family: GaugeMetricFamily, vch: str, values: Mapping[tuple[str, ...], float]) -> None:
-    for labels, value in values.items():
+def _add(family: GaugeMetricFamily, vch: str, values: Iterable[tuple[tuple[str, ...], float]]) -> None:
+    for labels, value in values:
         family.add_metric([vch, *labels], value)
 
 

@@ -15,6 +15,7 @@ from provider import errors, kubelet_serving
 from provider.api.conditions import ConditionStatus, ConditionType
 from provider.clock import SystemClock
 from provider.kubelet.certificate import KeyPair
+from provider.kubelet.node_series import Machine
 from provider.kubelet_serving import KubeletServing
 from provider.vch_status import VCHStatus
 from tests.kubelet.conftest import pair_of
@@ -70,7 +71,9 @@ class Served:
             pod_ip=pod_ip,
         )
         guests = NoGuests()
-        self.serving = KubeletServing(cast("Any", process), VCH, address, guests, self._change, self.addresses.append)
+        self.serving = KubeletServing(
+            cast("Any", process), VCH, address, guests, Machine, self._change, self.addresses.append
+        )
 
     def _change(self, change: Callable[[VCHStatus], VCHStatus]) -> None:
         self.status = change(self.status)
