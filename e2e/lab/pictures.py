@@ -1,6 +1,6 @@
 """Draws the main panels of two dashboards into docs/pictures, from what the laboratory's Prometheus has seen.
 
-    python -m e2e.lab.pictures --minutes 15
+    make up; make test ARGS=e2e/tests/test_monitoring.py; python -m e2e.lab.pictures --minutes 10
 
 Not a Grafana: panels are drawn simply, but from the dashboards' own titles, queries, legends and units. It needs
 matplotlib (dependency group `pictures`), which nothing else does.
@@ -203,16 +203,22 @@ def main() -> int:
     parser.add_argument("--vch", default=".*", help="a VCH, or a regular expression of several (default: all)")
     options = parser.parse_args()
     place = paths.here()
-    prometheus = Prometheus(place, State.load(place))
+    state = State.load(place)
+    prometheus, was_up = Prometheus(place, state), state.running("prometheus") is not None
     end = time.time()
     span = Span(prometheus, options.vch, end - 60 * options.minutes, end)
     matplotlib.use("agg")
     boards = {path.stem: json.loads(path.read_text("utf-8")) for path in queries.DASHBOARDS}
     with netns.entered(place.namespace):
-        for name, titles in PICTURES.items():
-            target = place.checkout / "docs" / "pictures" / f"{name}.png"
-            draw(boards[name], titles, span, target)
-            print(f"{target.relative_to(place.checkout)}: {target.stat().st_size >> 10} KiB")
+        prometheus.start()
+        try:
+            for name, titles in PICTURES.items():
+                target = place.checkout / "docs" / "pictures" / f"{name}.png"
+                draw(boards[name], titles, span, target)
+                print(f"{target.relative_to(place.checkout)}: {target.stat().st_size >> 10} KiB")
+        finally:
+            if not was_up:
+                prometheus.stop()
     return 0
 
 
