@@ -22,8 +22,19 @@ _HEADER = re.compile(rf"# (?:HELP ({_NAME}) .*|TYPE ({_NAME}) (?:counter|gauge|h
 _NAMES = re.compile(r'(?:^|,)([a-zA-Z_][a-zA-Z0-9_]*)="')
 """Names of labels. A value's end can look like one (`a="x,b="`): that is one name too many, never one too few."""
 _PAIRS = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"')
-_PLAIN = re.compile(r'[a-z_]+="[A-Za-z0-9_.+/:-]{0,80}"(?:,[a-z_]+="[A-Za-z0-9_.+/:-]{0,80}")*')
-"""Labels of what is summed: those of the kubelet, not a tenant's words."""
+_TARGETS = frozenset({"job", "instance", "cluster", "node", "service", "endpoint", "metrics_path", "prometheus"})
+"""Labels by which Prometheus tells what it has scraped. A scrape of kubelets honours labels: a guest has none of these,
+or it would speak for another node."""
+
+_OF_NODE = (
+    *("le", "operation_type", "container_state", "container_type", "code", "static", "state", "status", "config"),
+    *("eviction_signal", "preemption_signal", "runtime_handler", "image_size_in_bytes", "lifecycle", "plugin_name"),
+    *("operation_name", "volume_plugin", "migrated", "terminal_state", "exit_code", "reason", "type", "work"),
+)
+_PLAIN = rf'(?:{"|".join(_OF_NODE)})="[A-Za-z0-9_.+/:-]{{0,80}}"'
+_SERIES = re.compile(rf"({_NAME})(?:\{{(?:{_PLAIN}(?:,{_PLAIN})*)?\}})?")
+"""Of what is summed: with labels as a kubelet has them, not a tenant's words."""
+_NUMBER = re.compile(_VALUE)
 
 _SUFFIXES = ("_bucket", "_sum", "_count")
 _OF_CLAIMS = "kubelet_volume_stats_"
@@ -59,7 +70,7 @@ def read(
     family = ""
     families: dict[str, str] = {}  # of each sample's name
     for line in text.decode(errors="replace").split("\n"):
-        if own in line:
+        if prefixes and own in line:
             if line.startswith(prefixes) and (name := _own(line, meta["namespace"], meta["name"])):
                 said.samples.setdefault(families.setdefault(name, _family(name, family)), []).append(line)
         elif line.startswith("#"):
@@ -83,14 +94,14 @@ def merge(said: Iterable[Said], of_node: Mapping[str, Sequence[str]] | None = No
             if family not in headers and family in one.headers:
                 headers[family] = one.headers[family]
     own = dict(of_node or {})
-    lines: list[str] = []
+    whole: list[str] = []
     for family in sorted(samples.keys() | own.keys()):
         if family in own:
-            lines += own[family]
+            whole += own[family]
         else:
-            lines += headers.get(family, [])
-            lines += samples[family]
-    return ("\n".join(lines) + "\n").encode() if lines else b""
+            whole += headers.get(family, [])
+            whole += samples[family]
+    return ("\n".join(whole) + "\n").encode() if whole else b""
 
 
 def labels_of(line: str) -> dict[str, str]:
@@ -115,8 +126,8 @@ def _own(line: str, namespace: str, pod: str) -> str | None:
     if f',pod="{pod}",' not in labels or f',namespace="{namespace}",' not in labels:
         return None
     names = _NAMES.findall(match[_LABELS_GROUP])
-    if len(set(names)) != len(names) or ",__" in labels:
-        return None  # one parser would read this pod in it, another that one
+    if len(found := set(names)) != len(names) or found & _TARGETS or ",__" in labels:
+        return None  # of labels that are there twice one parser takes the first, another the last
     return match[1] if _is_representable(match[_VALUE_GROUP]) else None
 
 
@@ -132,14 +143,20 @@ def _claimed(line: str, namespace: str, claims: Collection[str]) -> bool:
 
 
 def _sum(line: str, family: str, sums: dict[str, float]) -> None:
-    match = _SAMPLE.fullmatch(line)
-    if match is None or _family(match[1], family) != family:
-        return
-    labels, value = match[_LABELS_GROUP] or "", float(match[_VALUE_GROUP])
-    if labels and _PLAIN.fullmatch(labels) is None:
-        return
-    if 0 <= value < math.inf:
-        sums[f"{match[1]}{{{labels}}}" if labels else match[1]] = value
+    series, _, value = line.rpartition(" ")
+    if not _is_of_node(series, family):
+        series, _, value = series.rpartition(" ")  # what stood last was a time
+        if not _is_of_node(series, family):
+            return
+    if _NUMBER.fullmatch(value) and 0 <= (number := float(value)) < math.inf:
+        sums[series] = number
+
+
+@functools.lru_cache(maxsize=8192)
+def _is_of_node(series: str, family: str) -> bool:
+    """Name and labels of something that is summed. All guests say the same ones."""
+    match = _SERIES.fullmatch(series)
+    return match is not None and _family(match[1], family) == family
 
 
 def _header(line: str, headers: dict[str, list[str]]) -> str:

@@ -11,6 +11,7 @@ import datetime
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import structlog
 from prometheus_client import REGISTRY, generate_latest
@@ -41,13 +42,16 @@ _OURS_FAMILIES = (
 )
 
 
+_Said = TypeVar("_Said")
+
+
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """A guest's answer."""
+class Heard(Generic[_Said]):
+    """A guest's answer, read."""
 
     pod: KubeObject
     asked: float  # a monotonic instant
-    text: bytes
+    said: _Said
 
 
 class Scrape:
@@ -70,60 +74,56 @@ class Scrape:
             case Action.METRICS_RESOURCE:
                 return _TEXT, await self._resources()
             case Action.METRICS_CADVISOR:
-                heard, complete = await self._hear(f"/{action}")
-                said = await asyncio.to_thread(_read, heard, ("container_",))
-                return _TEXT, await _merge(said, node_series.cadvisor(self._machine(), complete=complete))
-        heard, _ = await self._hear(f"/{action}")
-        said = await asyncio.to_thread(_read, heard, ("prober_",))
-        return _TEXT, await _merge(said, {})
+                heard, complete = await self._hear(f"/{action}", _reader("container_"))
+                return _TEXT, await _merge(heard, node_series.cadvisor(self._machine(), complete=complete))
+        heard, _ = await self._hear(f"/{action}", _reader("prober_"))
+        return _TEXT, await _merge(heard, {})
 
     async def _resources(self) -> bytes:
-        heard, complete = await self._hear(f"/{Action.METRICS_RESOURCE}")
-        summed = node_series.RESOURCE_SUMMED
-        said = await asyncio.to_thread(_read, heard, ("container_", "pod_", "resource_"), summed)
-        for guest, one in zip(heard, said, strict=True):
-            pods = [exposition.value_of(line) for line in one.samples.get(_POD_CPU, ())]
+        reader = _reader("container_", "pod_", "resource_", summed=node_series.RESOURCE_SUMMED)
+        heard, complete = await self._hear(f"/{Action.METRICS_RESOURCE}", reader)
+        for each in heard:
+            pods = [exposition.value_of(line) for line in each.said.samples.get(_POD_CPU, ())]
             # A clone is born with its parent's counters: of what it had used before it was first asked, the Pod's part.
-            _add(self._resource, guest, one.sums, {_NODE_CPU: sum(pods)})
+            _add(self._resource, each, each.said.sums, {_NODE_CPU: sum(pods)})
+            pod_series.without_incomplete(each.said)
         self._resource.keep(self._uids())
-        whole = await asyncio.to_thread(lambda: [pod_series.without_incomplete(one) for one in said])
-        return await _merge(whole, node_series.resource(self._resource, self._machine(), complete=complete))
+        return await _merge(heard, node_series.resource(self._resource, self._machine(), complete=complete))
 
     async def _metrics(self) -> bytes:
-        heard, _ = await self._hear(f"/{Action.METRICS}")
-        said = await asyncio.to_thread(_read, heard, (), node_series.KUBELET_SUMMED)
-        for guest, one in zip(heard, said, strict=True):
-            _add(self._kubelet, guest, one.sums)
+        heard, _ = await self._hear(f"/{Action.METRICS}", _reader(summed=node_series.KUBELET_SUMMED))
+        for each in heard:
+            _add(self._kubelet, each, each.said.sums)
         self._kubelet.keep(self._uids())
-        lines = node_series.kubelet(self._node, self._kubelet, self._machine(), time.time())
-        text = await _merge(said, lines)
+        text = await _merge(heard, node_series.kubelet(self._node, self._kubelet, self._machine(), time.time()))
         return text + await asyncio.to_thread(_of_process)
 
     async def _stats(self) -> bytes:
-        heard, _ = await self._hear("/stats/summary")
-        now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        machine = self._machine()
-        parsed = await asyncio.to_thread(lambda: [merge.parsed(each.text) for each in heard])
-        for guest, said in zip(heard, parsed, strict=True):
-            of_node, of_pod = merge.core_nanoseconds(said, guest.pod)
-            _add(self._summary, guest, {_CORE: of_node}, {_CORE: of_pod})
+        heard, _ = await self._hear("/stats/summary", lambda _, text: merge.parsed(text))
+        for each in heard:
+            of_node, of_pod = merge.core_nanoseconds(each.said, each.pod)
+            _add(self._summary, each, {_CORE: of_node}, {_CORE: of_pod})
         self._summary.keep(self._uids())
+        machine, now = self._machine(), datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         beside = merge.Beside(self._summary.counter(_CORE) + machine.cpu_seconds * 1e9, machine.memory_used)
-        answers = [(guest.pod, said) for guest, said in zip(heard, parsed, strict=True)]
+        answers = [(each.pod, each.said) for each in heard]
         return await asyncio.to_thread(merge.summary, self._node, answers, now, beside)
 
     def _uids(self) -> set[str]:
         return {each.pod["metadata"]["uid"] for each in self._guests.endpoints()}
 
-    async def _hear(self, target: str) -> tuple[list[Heard], bool]:
-        """What the guests answer, and whether all did; one that does not must not break the rest."""
-        at_once, heard = asyncio.Semaphore(_AT_ONCE), list[Heard]()
+    async def _hear(self, target: str, read: Callable[[KubeObject, bytes], _Said]) -> tuple[list[Heard[_Said]], bool]:
+        """What the guests answer, and whether all did; one that does not must not break the rest. Each text is read
+        when it comes, and not kept."""
+        at_once, heard = asyncio.Semaphore(_AT_ONCE), list[Heard[_Said]]()
 
         async def ask(endpoint: GuestEndpoint) -> None:
             async with at_once:
                 asked = time.monotonic()
                 try:
-                    heard.append(Heard(endpoint.pod, asked, await fetch(endpoint, target)))
+                    text = await fetch(endpoint, target)
+                    said = await asyncio.to_thread(read, endpoint.pod, text)
+                    heard.append(Heard(endpoint.pod, asked, said))
                 except GuestError as error:
                     log.info("guest is left out of a node-wide answer", target=target, error=str(error))
 
@@ -144,18 +144,20 @@ class Scrape:
         return sorted(heard, key=lambda each: _name(each.pod)), complete
 
 
-def _read(heard: Sequence[Heard], prefixes: tuple[str, ...], summed: frozenset[str] = frozenset()) -> list[Said]:
-    return [
-        exposition.read(each.pod, each.text, prefixes, summed, pod_series.claims(each.pod) if summed else ())
-        for each in heard
-    ]
+def _reader(*prefixes: str, summed: frozenset[str] = frozenset()) -> Callable[[KubeObject, bytes], Said]:
+    def read(pod: KubeObject, text: bytes) -> Said:
+        return exposition.read(pod, text, prefixes, summed, pod_series.claims(pod) if summed else ())
+
+    return read
 
 
-async def _merge(said: Sequence[Said], of_node: Lines) -> bytes:
-    return await asyncio.to_thread(exposition.merge, said, of_node)
+async def _merge(heard: Sequence[Heard[Said]], of_node: Lines) -> bytes:
+    return await asyncio.to_thread(exposition.merge, [each.said for each in heard], of_node)
 
 
-def _add(totals: NodeTotals, guest: Heard, values: dict[str, float], firsts: dict[str, float] | None = None) -> None:
+def _add(
+    totals: NodeTotals, guest: Heard[Any], values: dict[str, float], firsts: dict[str, float] | None = None
+) -> None:
     metadata = guest.pod["metadata"]
     created = datetime.datetime.fromisoformat(metadata["creationTimestamp"]).timestamp()
     totals.add(metadata["uid"], created, guest.asked, values, firsts)

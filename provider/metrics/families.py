@@ -20,7 +20,8 @@ FROM_MILLISECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.
 FROM_TENTHS = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 """Seconds, for what VMs do: from a warm clone on idle hardware to an emulated guest on a busy machine."""
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # series beside each counter and histogram that the text format has no use for
+# Series beside each counter and histogram that the text format has no use for.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _known: list[tuple[MetricWrapperBase, frozenset[str]]] = []
 

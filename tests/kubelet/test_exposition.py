@@ -91,6 +91,8 @@ def test_any_number_passes(value: str) -> None:
         f'x{{{OWN},y="\\x"}} 1',
         f'x{{pod="other",{OWN}}} 1',
         f'x{{__name__="y",{OWN}}} 1',
+        f'x{{instance="10.0.0.1:10250",{OWN}}} 1',
+        f'x{{node="other",{OWN}}} 1',
         f'x{{zz="{OWN}"}} 1',
         f"1x{{{OWN}}} 1",
         f"x{{{OWN}",
@@ -119,8 +121,10 @@ def test_a_guest_cannot_tear_anothers_family_apart() -> None:
 
 @pytest.mark.parametrize("nonsense", ["NaN", "+Inf", "-5", "1e999", "x", "1 2 3"])
 def test_nonsense_of_the_node_is_not_heard(nonsense: str) -> None:
-    text = f'# TYPE cpu counter\ncpu {nonsense}\ncpu{{a="b"}} 2\ncpu{{a="<script>"}} 3\nother 4\n'.encode()
-    assert exposition.read(make_pod(), text, (), frozenset({"cpu"})).sums == {'cpu{a="b"}': 2.0}
+    text = (
+        f'# TYPE cpu counter\ncpu {nonsense}\ncpu{{le="1"}} 2\ncpu{{le="<1>"}} 3\ncpu{{node="x"}} 3\nother 4\n'.encode()
+    )
+    assert exposition.read(make_pod(), text, (), frozenset({"cpu"})).sums == {'cpu{le="1"}': 2.0}
 
 
 def test_a_guest_has_no_words_but_those_that_are_meant_for_its_pod() -> None:
