@@ -19,7 +19,7 @@ them. `virtual_node` composes one node: what needs no vCenter runs from the firs
 its kubelet API is), `node_engine` is what does, `node_parts` its parts, `node_view` what is said of them. `fleet` runs
 those whose Leases this replica holds: `tenure` (pure) decides that, `campaign` and `lease_controller` carry it out, and
 `fence` stops every write for a virtual node that is not held any more. `handlers` tells the fleet what kopf sees, `cli`
-is the process.
+is the process. What is counted is in `metrics`, what a kubelet API says of its guests in `kubelet.scrape`.
 """
 
 __version__ = "0.1.0"

@@ -7,9 +7,10 @@ The neighbour `families` has what is counted as it happens.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
@@ -48,6 +49,7 @@ class NodeFacts:
     certificate_expires: float | None = None  # unix seconds
 
 
+_Labels = TypeVar("_Labels", bound=tuple[str, ...])
 Source = Callable[[], NodeFacts]
 
 _sources: dict[str, tuple[str, Source]] = {}  # by VCH: vCenter, facts
@@ -131,7 +133,7 @@ def _of_nodes(nodes: Sequence[NodeFacts]) -> Iterator[Metric]:
         for condition, status in each.conditions.items():
             for one in STATUSES:
                 conditions.add_metric([each.vch, condition, one], status == one)
-        _add(pods, each.vch, (((phase,), count) for phase, count in each.pods.items()))
+        _add(pods, each.vch, {(phase,): count for phase, count in each.pods.items()})
         _add_known(guests, each.vch, each.guests)
         _add_known(certificate, each.vch, each.certificate_expires)
     yield from (info, conditions, pods, guests, certificate)
@@ -161,29 +163,30 @@ def _of_vms(nodes: Sequence[NodeFacts]) -> Iterator[Metric]:
         labels=["vch", "role", "kind"],
     )
     for each in nodes:
-        _add(vms, each.vch, each.vms.items())
-        _add(parents, each.vch, each.parents.items())
-        _add(standby, each.vch, (((state,), count) for state, count in each.standby.items()))
+        _add(vms, each.vch, each.vms)
+        _add(parents, each.vch, each.parents)
+        _add(standby, each.vch, {(state,): count for state, count in each.standby.items()})
         _add_known(dangling, each.vch, each.dangling)
-        _add(memory, each.vch, each.memory.items())
+        _add(memory, each.vch, each.memory)
     yield from (vms, parents, standby, dangling, memory)
 
 
 def _of_resources(nodes: Sequence[NodeFacts]) -> Iterator[Metric]:
-    kinds: tuple[tuple[str, str, Callable[[NodeFacts], Amounts]], ...] = (
-        ("capacity", "What the virtual node has.", lambda each: each.capacity),
-        ("allocatable", "What of it Pods can have.", lambda each: each.allocatable),
-        ("requested", "What Pods that have not ended have been granted.", lambda each: each.requested),
-    )
-    for name, text, of in kinds:
+    texts = {
+        "capacity": "What the virtual node has.",
+        "allocatable": "What of it Pods can have.",
+        "requested": "What Pods that have not ended have been granted.",
+    }
+    for name, text in texts.items():
         family = GaugeMetricFamily(f"vch_resource_{name}", text, labels=["vch", "resource", "unit"])
         for each in nodes:
-            _add(family, each.vch, of(each).items())
+            amounts = {"capacity": each.capacity, "allocatable": each.allocatable, "requested": each.requested}
+            _add(family, each.vch, amounts[name])
         yield family
 
 
-def _add(family: GaugeMetricFamily, vch: str, values: Iterable[tuple[tuple[str, ...], float]]) -> None:
-    for labels, value in values:
+def _add(family: GaugeMetricFamily, vch: str, values: Mapping[_Labels, float]) -> None:
+    for labels, value in values.items():
         family.add_metric([vch, *labels], value)
 
 
