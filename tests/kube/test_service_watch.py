@@ -90,9 +90,9 @@ async def test_only_what_guests_would_ask_for_is_asked_for(cluster: Cluster) -> 
         await table.known(ROUTED)
     asked = {path: query for path, query in cluster.asked}
     assert asked["/api/v1/services"]["fieldSelector"] == "spec.clusterIP!=None"
-    assert "labelSelector" not in asked["/api/v1/services"]
+    assert asked["/api/v1/services"]["labelSelector"] == "!vch.dev/kubelet"
     slices = "/apis/discovery.k8s.io/v1/endpointslices"
-    assert asked[slices]["labelSelector"] == "!service.kubernetes.io/headless"
+    assert asked[slices]["labelSelector"] == "!service.kubernetes.io/headless,!vch.dev/kubelet"
 
 
 async def test_pages_are_put_together_and_changes_follow(cluster: Cluster) -> None:
