@@ -5,7 +5,8 @@ is free again only when the VM is destroyed, and a restart cannot forget one (in
 """
 
 import ipaddress
-from collections.abc import Callable, Collection, Iterable, Sequence
+import itertools
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -73,6 +74,10 @@ class AddressPool:
             f"all {self.size} addresses of {self.field} are in use: delete Pods or add a range"
         )
 
+    def meets(self, other: "AddressPool") -> bool:
+        """Some address is in both."""
+        return any(a.first <= b.last and b.first <= a.last for a in self.ranges for b in other.ranges)
+
     def texts(self) -> list[str]:
         """Each range as first-last, or as the one address that it is."""
         return [_show(each) if each.size > 1 else str(each.first) for each in self.ranges]
@@ -127,20 +132,34 @@ class PodVMAddresses:
     """All addresses of every pod VM."""
 
     def __init__(
-        self, management: AddressPool, pods: Sequence[AddressPool], used: Callable[[], Collection[str]]
+        self,
+        management: AddressPool,
+        pods: Sequence[AddressPool],
+        used: Callable[[], Collection[str]],
+        namespaces: Mapping[str, Sequence[AddressPool]] | None = None,
     ) -> None:
-        """`pods`: a pool of each family at most, the primary first."""
+        """`pods`: a pool of each family at most, the primary first; or by namespace, where each has its own."""
         self._management = AddressBook(management, used)
         self._pods = tuple(AddressBook(pool, used) for pool in pods)
+        self._namespaces = {
+            namespace: tuple(AddressBook(pool, used) for pool in pools)
+            for namespace, pools in (namespaces or {}).items()
+        }
 
     def __len__(self) -> int:
         """How many pod VMs can have all of theirs."""
-        return min(book.pool.size for book in (self._management, *self._pods))
+        pods = [min(book.pool.size for book in books) for books in (self._pods, *self._namespaces.values()) if books]
+        return min(self._management.pool.size, sum(pods))
 
-    def reserve(self, holder: str) -> VMAddresses:
-        """The holder's addresses, the same until they are released. Raises AddressesExhausted; none is kept then."""
+    def reserve(self, holder: str, namespace: str) -> VMAddresses:
+        """The holder's addresses, the same until they are released; the Pod's are its namespace's, where each has its
+        own. Raises AddressesExhausted (none is kept then), NamespaceNotListed.
+        """
+        if self._namespaces and namespace not in self._namespaces:
+            raise errors.NamespaceNotListed(namespace)
+        pods = self._namespaces.get(namespace, self._pods)
         try:
-            return VMAddresses(self._management.reserve(holder), tuple(book.reserve(holder) for book in self._pods))
+            return VMAddresses(self._management.reserve(holder), tuple(book.reserve(holder) for book in pods))
         except errors.AddressesExhausted:
             self.release(holder)  # or half of the VMs could keep the other half from all of theirs for ever
             raise
@@ -159,7 +178,7 @@ class PodVMAddresses:
 
     def release(self, holder: str) -> None:
         """Idempotent."""
-        for book in (self._management, *self._pods):
+        for book in (self._management, *self._pods, *itertools.chain(*self._namespaces.values())):
             book.release(holder)
 
 

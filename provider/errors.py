@@ -5,7 +5,8 @@ library's error chained as the cause.
 
     ProviderError
     ├── UnsupportedPod             terminal: the Pod is refused before a VM exists
-    │   └── ExceedsVMClass
+    │   ├── ExceedsVMClass
+    │   └── NamespaceNotListed
     ├── OutOfResource              terminal: the virtual node is full
     ├── AddressesExhausted
     ├── NoParentReady              the Pod waits for a parent to be made
@@ -95,6 +96,19 @@ class ExceedsVMClass(UnsupportedPod):
     """The Pod wants more CPU or memory than the VM class has."""
 
     reason = "ExceedsVMClass"
+
+
+class NamespaceNotListed(UnsupportedPod):
+    """Namespaces are isolated from one another, and the Pod's has no network: `spec.podNetwork.namespaces`."""
+
+    reason = "NamespaceNotListed"
+
+    def __init__(self, namespace: str) -> None:
+        super().__init__(
+            "metadata.namespace",
+            f"the namespace {namespace} has no network on this node, where namespaces are isolated from one another: "
+            "those that have one are listed in the VirtualContainerHost's spec.podNetwork.namespaces",
+        )
 
 
 class OutOfResource(ProviderError):
@@ -298,7 +312,8 @@ class DatastoreNotFound(InventoryObjectNotFound):
 
 
 class PortGroupNotFound(InventoryObjectNotFound):
-    """`spec.network.portGroup` or `spec.podNetwork.portGroup` is not one of the cluster's."""
+    """`spec.network.portGroup`, `spec.podNetwork.portGroup` or one of `spec.podNetwork.namespaces` is not one of the
+    cluster's."""
 
     reason = "PortGroupNotFound"
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import structlog
 
-from provider import cancellation, errors, guest_setup, pod_network, vcenter_access
+from provider import cancellation, errors, guest_setup, pod_isolation, pod_network, vcenter_access
 from provider.api.conditions import ConditionType
 from provider.api.vch import VirtualContainerHostSpec
 from provider.guest_directory import ControllersGuests
@@ -170,9 +170,10 @@ class NodeEngine:
                 port_group=network.port_group,
                 pod_port_group=network.port_group if pods is None else pods.port_group,
                 pods_apart=pods is not None,
+                namespace_port_groups={each.namespace: each.port_group for each in pods.namespaces} if pods else {},
             )
         )
-        found, now = pod_network.isolation(self._spec, placed), self._process.clock.now()
+        found, now = pod_isolation.isolation(self._spec, placed), self._process.clock.now()
         self._change_status(lambda status: status.pod_network(found, now))
         await Rights(vc, lambda _: None).look()
         now = self._process.clock.now()

@@ -12,6 +12,7 @@ from typing import Any
 from provider import capacity, guest_setup, guestinfo, node, parent_slots, quantity, service_feed, standby_controller
 from provider.addresses import PodVMAddresses
 from provider.admission import Admission
+from provider.api.pod_network import Isolation
 from provider.api.vch import Sharing, VirtualContainerHostSpec
 from provider.brake import Losses
 from provider.capacity import Limits, Resources
@@ -75,7 +76,10 @@ class NodeParts:
         self._uid: str = given.vch["metadata"]["uid"]
         self.parents = ParentInventory(process.cluster, self._uid)
         self.addresses = PodVMAddresses(
-            given.pools.management, given.pools.pods, lambda: inventory.addresses() | self.parents.addresses()
+            given.pools.management,
+            given.pools.pods,
+            lambda: inventory.addresses() | self.parents.addresses(),
+            given.pools.namespaces,
         )
         self.admission = Admission(lambda admission: self.resources(admission)[1])
         self.rights = Rights(given.vsphere, self._rights_changed)
@@ -102,7 +106,7 @@ class NodeParts:
                 functools.partial(self.placing.place, current_only=True),
                 self.placing.lend,
                 self.placing.is_current,
-                self.addresses.reserve,
+                lambda holder: self.addresses.reserve(holder, ""),
                 self.addresses.fits,
                 self.addresses.release,
                 lambda **facts: self.here.clone_facts(**facts),
@@ -230,7 +234,15 @@ class NodeParts:
         by_namespace = self.given.spec.sharing is Sharing.NAMESPACE
         dns = self.given.spec.network.cluster_dns
         images = tuple(self.given.spec.template.images)
-        return Offer(classes, images, by_namespace, dns.domain if dns else "") if classes else None
+        domain = dns.domain if dns else ""
+        return Offer(classes, images, by_namespace, domain, self._namespaces()) if classes else None
+
+    def _namespaces(self) -> frozenset[str] | None:
+        """Those that have a network, where each has its own."""
+        pods = self.given.spec.pod_network
+        if pods is None or pods.isolation is not Isolation.NAMESPACE:
+            return None
+        return frozenset(each.namespace for each in pods.namespaces)
 
     def _used_images(self) -> Sequence[str]:
         own = (each.image for each in self._classes().values() if each.image)
@@ -258,7 +270,7 @@ class NodeParts:
         return {**cards, "datastore": placed.datastore}
 
     def _standbys(self) -> Sequence[Standby]:
-        if self._retired or self.given.spec.sharing is Sharing.NAMESPACE:
+        if self._retired or self.given.spec.sharing is Sharing.NAMESPACE or self._namespaces() is not None:
             return ()  # nobody knows yet whose Pod it will be
         classes = self._classes()
         default = self.given.spec.template.images[0]

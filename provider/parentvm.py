@@ -203,6 +203,7 @@ class WantedPlacement:
     port_group: str = ""
     pod_port_group: str = ""
     pods_apart: bool = False  # Pods have a network of their own, be it that of the template's second card
+    namespace_port_groups: Mapping[str, str] = field(default_factory=dict)  # by namespace; then none is all Pods'
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +212,27 @@ class PortIsolation:
 
     isolated: bool
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PortReach:
+    """Which VLANs the ports of a port group reach, as first and last IDs; or why that cannot be told from here."""
+
+    vlans: tuple[tuple[int, int], ...] = ()
+    unknown: str = ""
+
+    def meets(self, other: "PortReach") -> bool:
+        """Some VLAN is reached by both."""
+        return any(a <= last and first <= b for a, b in self.vlans for first, last in other.vlans)
+
+
+@dataclass(frozen=True, slots=True)
+class NamespacePorts:
+    """The port group of one namespace's Pods."""
+
+    port_group: str  # moref
+    name: str
+    reach: PortReach
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,4 +249,5 @@ class Placement:
     pod_port_group: str = ""
     pods_apart: bool = False
     pod_ports: PortIsolation | None = None  # of a port group that is the Pods' alone
+    namespaces: Mapping[str, NamespacePorts] = field(default_factory=dict)  # with isolation by namespace
     names: Mapping[str, str] = field(default_factory=dict)  # moref → name, for people

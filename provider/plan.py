@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from provider import quantity
-from provider.errors import UnsupportedPod
+from provider.errors import NamespaceNotListed, UnsupportedPod
 from provider.podvm import uid_letters
 from provider.vm_class import VMClass, choose_class, choose_image
 
@@ -73,12 +73,14 @@ class Offer:
     images: Sequence[str]  # the default first
     by_namespace: bool = False  # memory is shared within a namespace only
     cluster_domain: str = ""  # the cluster's DNS domain, where guests know it
+    namespaces: frozenset[str] | None = None  # whose Pods have a network, where each namespace has its own; None: all
 
 
 def plan_pod(pod: KubeObject, offer: Offer) -> PodPlan:
-    """The plan for a Pod. Raises UnsupportedPod, ExceedsVMClass."""
+    """The plan for a Pod. Raises UnsupportedPod, ExceedsVMClass, NamespaceNotListed."""
     metadata, spec = pod["metadata"], pod["spec"]
     _check_owner(metadata, spec)
+    _check_namespace(metadata["namespace"], offer)
     _check_host(spec, offer)
     _check_volumes(spec)
     for path, container in _containers(spec):
@@ -161,6 +163,11 @@ def _check_owner(metadata: KubeObject, spec: KubeObject) -> None:
             "node affinity `type NotIn [virtual-kubelet]`; to run it here let it tolerate "
             "virtual-kubelet.io/provider by name",
         )
+
+
+def _check_namespace(namespace: str, offer: Offer) -> None:
+    if offer.namespaces is not None and namespace not in offer.namespaces:
+        raise NamespaceNotListed(namespace)
 
 
 def _check_host(spec: KubeObject, offer: Offer) -> None:

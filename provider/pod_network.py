@@ -1,18 +1,20 @@
-"""The Pods' network of one VCH: its addresses, what a guest is told of it, and whether Pods are isolated on it. Pure.
+"""The Pods' network of one VCH: its addresses, and what a guest is told of it. Pure.
 
-From the VCH's spec, and from what vSphere says of the port group. What keeps to it is the guest's gateway namespace
-(`guest/vch_agent`) and, outside of the guest's reach, the port group.
+From the VCH's spec. What keeps to it is the guest's gateway namespace (`guest/vch_agent`) and, outside of the guest's
+reach, the port group: whether that does is judged in `provider.pod_isolation`.
 """
 
 import ipaddress
-from collections.abc import Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from provider import addresses, errors, guestinfo
 from provider.addresses import AddressPool, Version
 from provider.api.pod_network import Isolation, PeerTraffic, PodNetwork, ServiceRouting
 from provider.api.vch import VirtualContainerHostSpec
-from provider.parentvm import Placement
+
+_EVERYBODY = ""
 
 _Subnet = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -22,22 +24,14 @@ class Pools:
     """Whose addresses are whose: they never meet, also where both are on one network."""
 
     management: AddressPool
-    pods: tuple[AddressPool, ...]  # of one family each, the primary first
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What the condition PodNetworkIsolated says."""
-
-    isolated: bool
-    reason: str
-    message: str
+    pods: tuple[AddressPool, ...]  # of one family each, the primary first; none where each namespace has its own
+    namespaces: Mapping[str, tuple[AddressPool, ...]] = field(default_factory=dict)
 
 
 def pools(spec: VirtualContainerHostSpec, node: str) -> Pools:
     """`node`: the node's address. Raises InvalidSpec: the rules that no schema can check."""
     network, pods = spec.network, spec.pod_network
-    management = _pool("spec.network.ranges", network.ranges, [network.gateway, node])
+    management = _management(spec, node)
     if pods is None:
         first, second = management.halves()
         if not second.size:
@@ -47,11 +41,19 @@ def pools(spec: VirtualContainerHostSpec, node: str) -> Pools:
             )
         return Pools(first, (second,))
     ours = _subnets(management, network.prefix_length)
-    reserved = [network.gateway, node]
-    return Pools(management, tuple(_pods_pool(family, reserved, ours) for family in _families(pods).values()))
+    networks = _networks(pods)
+    own = {
+        namespace: tuple(_pods_pool(family, [network.gateway, node], ours) for family in each.families)
+        for namespace, each in networks.items()
+    }
+    for one, other in itertools.combinations(own, 2):
+        _check_others(networks[one], own[one], networks[other], own[other])
+    if pods.isolation is Isolation.NAMESPACE:
+        return Pools(management, (), own)
+    return Pools(management, own[_EVERYBODY])
 
 
-def of_guest(spec: VirtualContainerHostSpec, node: str, own: Sequence[str]) -> guestinfo.PodNetwork:
+def of_guest(spec: VirtualContainerHostSpec, node: str, own: Sequence[str], namespace: str) -> guestinfo.PodNetwork:
     """What the guest whose Pod has these addresses, one of each family at most, is told; `node`: its node's address."""
     network, pods = spec.network, spec.pod_network
     if pods is None:
@@ -61,11 +63,11 @@ def of_guest(spec: VirtualContainerHostSpec, node: str, own: Sequence[str]) -> g
             Isolation.NONE.value,
             (*pools(spec, node).management.texts(), node),
         )
-    both = pools(spec, node)
-    denied = [*(str(subnet) for subnet in _subnets(both.management, network.prefix_length)), node]
+    denied = [*(str(subnet) for subnet in _subnets(_management(spec, node), network.prefix_length)), node]
     if pods.peer_traffic is PeerTraffic.DENY:
-        denied += [text for pool in both.pods for text in pool.texts()]
-    families = _families(pods)
+        denied += [text for pool in pools(spec, node).pods for text in pool.texts()]
+    its = _networks(pods)[namespace if pods.isolation is Isolation.NAMESPACE else _EVERYBODY]
+    families = {family.version: family for family in its.families}
     told = [(address, families[ipaddress.ip_address(address).version]) for address in own]
     return guestinfo.PodNetwork(
         tuple(f"{address}/{family.prefix_length}" for address, family in told),
@@ -80,32 +82,6 @@ def service_routing(spec: VirtualContainerHostSpec) -> ServiceRouting:
     return spec.pod_network.service_routing if spec.pod_network else ServiceRouting.GUEST
 
 
-def isolation(spec: VirtualContainerHostSpec, placed: Placement) -> Finding:
-    """Whether what the spec promises is so."""
-    pods = spec.pod_network
-    if pods is None:
-        return Finding(
-            False,
-            "SingleNetwork",
-            "Pods are on the network of their VMs, where they reach one another's VMs: "
-            "give the VirtualContainerHost a spec.podNetwork",
-        )
-    if pods.isolation is not Isolation.POD:
-        return Finding(False, "NotIsolatedBySpec", f"spec.podNetwork.isolation is {pods.isolation.value}")
-    if placed.pod_ports is None:
-        return Finding(
-            False,
-            "PortGroupNotIsolated",
-            "spec.podNetwork.portGroup is not given, and the network of the template's second card is not looked at: "
-            "name the port group",
-        )
-    return Finding(
-        placed.pod_ports.isolated,
-        "Isolated" if placed.pod_ports.isolated else "PortGroupNotIsolated",
-        placed.pod_ports.message,
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class _Family:
     """What the spec says of the Pods' addresses of one family."""
@@ -117,14 +93,47 @@ class _Family:
     gateway: str | None
 
 
-def _families(pods: PodNetwork) -> dict[int, _Family]:
-    """By version, the primary first."""
-    found: dict[int, _Family] = {}
-    if pods.ranges and pods.prefix_length is not None:
-        found[4] = _Family(4, "spec.podNetwork.ranges", pods.ranges, pods.prefix_length, pods.gateway)
-    if (six := pods.ipv6) is not None:
-        found[6] = _Family(6, "spec.podNetwork.ipv6.ranges", six.ranges, six.prefix_length, six.gateway)
+@dataclass(frozen=True, slots=True)
+class _Network:
+    """A network of Pods, as the spec has it."""
+
+    field: str  # where
+    port_group: str
+    families: tuple[_Family, ...]  # the primary first
+
+
+def _networks(pods: PodNetwork) -> Mapping[str, _Network]:
+    """By namespace, or the one of everybody. Raises InvalidSpec."""
+    at = "spec.podNetwork"
+    if pods.isolation is not Isolation.NAMESPACE:
+        return {_EVERYBODY: _Network(at, pods.port_group, _families(pods))}
+    if not pods.namespaces:
+        raise errors.InvalidSpec(
+            f"{at}.namespaces", "isolation Namespace needs the network of each namespace: give them, or another one"
+        )
+    found = {}
+    for each in pods.namespaces:
+        its = f"{at}.namespaces[{each.namespace}]"
+        four = _Family(4, f"{its}.ranges", each.ranges, each.prefix_length, each.gateway)
+        found[each.namespace] = _Network(its, each.port_group, (four,))
     return found
+
+
+def _families(pods: PodNetwork) -> tuple[_Family, ...]:
+    """Raises InvalidSpec."""
+    found: list[_Family] = []
+    if pods.ranges and pods.prefix_length is not None:
+        found.append(_Family(4, "spec.podNetwork.ranges", pods.ranges, pods.prefix_length, pods.gateway))
+    if (six := pods.ipv6) is not None:
+        found.append(_Family(6, "spec.podNetwork.ipv6.ranges", six.ranges, six.prefix_length, six.gateway))
+    if not found:
+        raise errors.InvalidSpec("spec.podNetwork", "Pods need addresses: give ranges and prefixLength, ipv6, or both")
+    return tuple(found)
+
+
+def _management(spec: VirtualContainerHostSpec, node: str) -> AddressPool:
+    """All of `spec.network`. Raises InvalidSpec."""
+    return _pool("spec.network.ranges", spec.network.ranges, [spec.network.gateway, node])
 
 
 def _pods_pool(family: _Family, reserved: Sequence[str | None], management: Sequence[_Subnet]) -> AddressPool:
@@ -145,6 +154,21 @@ def _pods_pool(family: _Family, reserved: Sequence[str | None], management: Sequ
                 "take it out of the ranges",
             )
     return own
+
+
+def _check_others(one: _Network, ones: Sequence[AddressPool], other: _Network, others: Sequence[AddressPool]) -> None:
+    """Two namespaces' networks, which have the same families."""
+    for family, its, theirs, pool in zip(one.families, ones, other.families, others, strict=True):
+        if its.meets(pool):
+            raise errors.InvalidSpec(theirs.field, f"an address in them is also in {family.field}: each is one Pod's")
+        if one.port_group == other.port_group:
+            continue
+        for subnet in _subnets(pool, theirs.prefix_length):
+            if any(subnet.overlaps(ours) for ours in _subnets(its, family.prefix_length)):
+                # Each would look for the other's Pods on its own port group.
+                raise errors.InvalidSpec(
+                    theirs.field, f"{subnet} is the network of {one.field}, on another port group: take another"
+                )
 
 
 def _pool(field: str, ranges: list[str], reserved: Sequence[str | None], version: Version = 4) -> AddressPool:

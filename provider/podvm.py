@@ -239,8 +239,10 @@ class VSphere(Protocol):
         Raises StandbyTaken, VMGone, VCenterUnreachable (it may be bound).
         """
 
-    async def pin(self, moref: str, fingerprint: str) -> None:
-        """Write `vch.pin` and connect the VM's network cards, in one. Raises VMGone. Idempotent."""
+    async def pin(self, moref: str, fingerprint: str, namespace: str) -> None:
+        """Write `vch.pin` and connect the VM's network cards, in one; the Pod's to the port group of its namespace,
+        where each has its own. Raises VMGone, NamespaceNotListed. Idempotent.
+        """
 
     async def power_off(self, moref: str) -> None:
         """Hard power-off; returns when off. Off already, or gone: success."""

@@ -261,7 +261,7 @@ class StandbyController:
 
     async def _write_pin(self, vm: PodVM) -> None:
         assert vm.report is not None
-        await self._vsphere.pin(vm.moref, vm.report.fingerprint)
+        await self._vsphere.pin(vm.moref, vm.report.fingerprint, vm.identity.namespace)
         self._pins[vm.moref] = vm.report.fingerprint
 
     async def _destroy(self, vm: PodVM, why: str) -> None:

@@ -16,7 +16,7 @@ from provider.api.conditions import ConditionStatus, ConditionType
 from provider.capacity import Resources
 from provider.node import NodeHealth, NodeOffer, parse_time, resource_list, timestamp
 from provider.parentvm import NO_FACTS, GuestFacts, Placement
-from provider.pod_network import Finding
+from provider.pod_isolation import Finding
 from provider.podvm import VCenterAbout
 
 KubeObject = dict[str, Any]

@@ -3,7 +3,7 @@
 import pytest
 
 from provider.addresses import AddressBook, PodVMAddresses, VMAddresses, parse_ranges
-from provider.errors import AddressesExhausted
+from provider.errors import AddressesExhausted, NamespaceNotListed
 
 
 def test_the_next_free_address_is_taken_and_the_next_range_after_the_first() -> None:
@@ -77,13 +77,13 @@ def test_a_pod_has_an_address_of_each_family_or_none_is_kept() -> None:
     pods = [parse_ranges(["10.1.0.5-10.1.0.7"], field=PODS), parse_ranges(["fd00::5-fd00::6"], (), PODS6, 6)]
     book = PodVMAddresses(parse_ranges(["10.0.0.5-10.0.0.9"]), pods, lambda: used)
     assert len(book) == 2
-    assert book.reserve("a") == VMAddresses("10.0.0.5", ("10.1.0.5", "fd00::5"))
-    book.reserve("b")
+    assert book.reserve("a", "") == VMAddresses("10.0.0.5", ("10.1.0.5", "fd00::5"))
+    book.reserve("b", "")
     with pytest.raises(AddressesExhausted, match=r"all 2 addresses of spec\.podNetwork\.ipv6\.ranges"):
-        book.reserve("c")
+        book.reserve("c", "")
     assert book.lend("parent") == "10.0.0.8", "not the one that was free last"
     book.release("a")
-    assert book.reserve("c").pods == ("10.1.0.5", "fd00::5")
+    assert book.reserve("c", "").pods == ("10.1.0.5", "fd00::5")
 
 
 @pytest.mark.parametrize(
@@ -107,22 +107,42 @@ def test_a_vm_and_its_pod_have_an_address_each_until_they_are_given_back() -> No
     pods = parse_ranges(["10.1.0.5-10.1.0.7"], field=PODS)
     book = PodVMAddresses(parse_ranges(["10.0.0.5-10.0.0.9"]), [pods], set)
     assert len(book) == 3, "the smaller pool is the limit"
-    assert book.reserve("a") == book.reserve("a") == VMAddresses("10.0.0.5", ("10.1.0.5",))
-    assert book.reserve("b") == VMAddresses("10.0.0.6", ("10.1.0.6",))
+    assert book.reserve("a", "default") == book.reserve("a", "default") == VMAddresses("10.0.0.5", ("10.1.0.5",))
+    assert book.reserve("b", "default") == VMAddresses("10.0.0.6", ("10.1.0.6",))
     book.release("a")
-    assert [book.reserve(holder).pods for holder in ("c", "d")] == [("10.1.0.7",), ("10.1.0.5",)]
+    assert [book.reserve(holder, "default").pods for holder in ("c", "d")] == [("10.1.0.7",), ("10.1.0.5",)]
 
 
 def test_the_pool_that_is_empty_is_named_and_nothing_of_the_other_is_kept() -> None:
     used: set[str] = set()
     pods = parse_ranges(["10.1.0.5"], field=PODS)
     book = PodVMAddresses(parse_ranges(["10.0.0.5-10.0.0.6"]), [pods], lambda: used)
-    book.reserve("a")
+    book.reserve("a", "default")
     with pytest.raises(AddressesExhausted, match=r"all 1 addresses of spec\.podNetwork\.ranges"):
-        book.reserve("b")
+        book.reserve("b", "default")
     assert book.lend("parent") == "10.0.0.6"
     with pytest.raises(AddressesExhausted, match=r"spec\.network\.ranges"):
-        book.reserve("b")
+        book.reserve("b", "default")
+
+
+def test_pods_have_the_addresses_of_their_namespace() -> None:
+    used = {"10.2.0.5"}
+    book = PodVMAddresses(
+        parse_ranges(["10.0.0.5-10.0.0.9"]),
+        (),
+        lambda: used,
+        {"blue": [parse_ranges(["10.1.0.5"], field="blue's")], "red": [parse_ranges(["10.2.0.5-10.2.0.6"])]},
+    )
+    assert len(book) == 3
+    assert book.reserve("a", "red") == VMAddresses("10.0.0.5", ("10.2.0.6",)), "one is in the inventory"
+    assert book.reserve("b", "blue").pods == ("10.1.0.5",)
+    with pytest.raises(AddressesExhausted, match="blue's"):
+        book.reserve("c", "blue")
+    with pytest.raises(NamespaceNotListed, match=r"green .*spec\.podNetwork\.namespaces"):
+        book.reserve("d", "green")
+    book.release("b")
+    assert book.reserve("c", "blue").pods == ("10.1.0.5",)
+    assert not book.fits(VMAddresses("10.0.0.9", ("10.1.0.5",))), "nobody knows whose Pod a standby clone's will be"
 
 
 @pytest.mark.parametrize(

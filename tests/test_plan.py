@@ -4,7 +4,7 @@ import pytest
 from kubernetes.client import V1PodSpec
 
 from provider import plan
-from provider.errors import ExceedsVMClass, UnsupportedPod
+from provider.errors import ExceedsVMClass, NamespaceNotListed, UnsupportedPod
 from provider.podvm import PodVMClass
 from tests.builders import GIB, UID, make_container, make_offer, make_pod, make_vm_class
 
@@ -20,6 +20,14 @@ def test_a_pod_becomes_a_vm_that_is_named_after_it() -> None:
     assert planned.vm_name == "web-0a1b2c3d11"
     assert planned.hostname == "web"
     assert planned.uid == UID
+
+
+def test_where_each_namespace_has_its_own_network_pods_of_others_are_refused() -> None:
+    assert plan.plan_pod(make_pod("web"), make_offer(namespaces=frozenset({"default", "other"})))
+    with pytest.raises(
+        NamespaceNotListed, match=r"the namespace default has no network .*spec\.podNetwork\.namespaces"
+    ):
+        plan.plan_pod(make_pod("web"), make_offer(namespaces=frozenset({"other"})))
 
 
 def test_a_vm_name_is_shorter_than_vsphere_allows_and_ends_with_the_uid() -> None:

@@ -9,7 +9,7 @@ from provider import errors
 from provider.api.conditions import ConditionStatus, ConditionType
 from provider.capacity import Resources
 from provider.parentvm import Placement
-from provider.pod_network import Finding
+from provider.pod_isolation import Finding
 from provider.vch_status import STAGES, Counts, ParentCounts, VCHStatus, blame
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

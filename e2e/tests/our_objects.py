@@ -124,3 +124,26 @@ FULL: dict[str, KubeObject] = {
         "ParentVM", vch="vch-1", host="host-1", **{"class": "small"}, image="photon", namespace="team-a"
     ),
 }
+
+FULL["VCH by namespace"] = _object(
+    "VirtualContainerHost",
+    **{
+        **FULL["VirtualContainerHost"]["spec"],
+        "podNetwork": {
+            "isolation": "Namespace",
+            "namespaces": [
+                {
+                    "namespace": "team-a",
+                    "portGroup": "DVPG 201",
+                    "ranges": ["10.2.0.16 - 10.2.0.250", "10.2.1.7"],
+                    "prefixLength": 16,
+                    "gateway": "10.2.0.1",
+                },
+                {"namespace": "team-b", "portGroup": "DVPG 202", "ranges": ["10.3.0.7"], "prefixLength": 24},
+            ],
+            "peerTraffic": "ViaGateway",
+            "serviceRouting": "Guest",
+            "ipam": "Pool",
+        },
+    },
+)

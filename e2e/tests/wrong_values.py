@@ -7,6 +7,7 @@ That no field is forgotten is tested in `test_crds`.
 Row = tuple[str, str, object, str]
 
 _VCH = "VirtualContainerHost"
+_BY_NAMESPACE = "VCH by namespace"
 _TOO_LONG = "x" * 40000
 _NAME = "lower case letters, digits, - and . only"
 _INVENTORY = "without control characters"
@@ -22,6 +23,7 @@ _THUMBPRINT = ":".join(["AB"] * 32)
 _MIRROR = {"registry": "registry.example", "endpoints": ["https://mirror.example"]}
 _SIX = {"ranges": ["fd00:10::10"], "prefixLength": 64}
 _TAINT = {"key": "a", "effect": "NoSchedule"}
+_TEAM = {"namespace": "team", "portGroup": "pods", "ranges": ["10.2.0.7"], "prefixLength": 24}
 _FILE = {"path": "/etc/x", "content": "x"}
 
 _VCENTER: tuple[Row, ...] = (
@@ -84,6 +86,18 @@ _GUESTS: tuple[Row, ...] = (
     (_VCH, "spec.podNetwork.peerTraffic", "Direct", 'supported values: "ViaGateway", "Deny"'),
     (_VCH, "spec.podNetwork.serviceRouting", "Proxy", 'supported values: "Guest", "None"'),
     (_VCH, "spec.podNetwork.ipam", "DHCP", 'supported values: "Pool"'),
+    (_VCH, "spec.podNetwork", {"isolation": "Namespace"}, "isolation Namespace needs namespaces"),
+    (_BY_NAMESPACE, "spec.podNetwork.isolation", "None", "and no other isolation has them"),
+    (_BY_NAMESPACE, "spec.podNetwork.portGroup", "DVPG 200", "each of namespaces has its own portGroup"),
+    (_BY_NAMESPACE, "spec.podNetwork.gateway", "10.2.0.1", "each of namespaces has its own portGroup"),
+    (_BY_NAMESPACE, "spec.podNetwork.ipv6", _SIX, "each of namespaces has its own portGroup"),
+    (_BY_NAMESPACE, "spec.podNetwork.namespaces", [_TEAM, _TEAM], _TWICE),
+    (_BY_NAMESPACE, "spec.podNetwork.namespaces[*].namespace", "Team", "lower case letters, digits and - only"),
+    (_BY_NAMESPACE, "spec.podNetwork.namespaces[*].portGroup", "", _EMPTY),
+    (_BY_NAMESPACE, "spec.podNetwork.namespaces[*].ranges", [], _NONE),
+    (_BY_NAMESPACE, "spec.podNetwork.namespaces[*].ranges[*]", "10.2.0.0/24", "first-last or a single IPv4 address"),
+    (_BY_NAMESPACE, "spec.podNetwork.namespaces[*].prefixLength", 7, "greater than or equal to 8"),
+    (_BY_NAMESPACE, "spec.podNetwork.namespaces[*].gateway", "router", "an IPv4 address"),
     (_VCH, "spec.template.images", [], _NONE),
     (_VCH, "spec.template.images", ["photon", "photon"], _IN_ORDER_TWICE),
     (_VCH, "spec.template.images[*]", "Photon", _NAME),

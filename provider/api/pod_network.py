@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from provider.api.fields import AS_SET, IPv4, IPv6, Model, OptionalInventoryName, rules
+from provider.api.fields import AS_SET, InventoryName, IPv4, IPv6, Model, OptionalInventoryName, as_map, rules, said
 from provider.api.supplies import AddressRange
 
 
@@ -47,12 +47,22 @@ _DENY_NEEDS_ISOLATION = (
 
 
 _A_FAMILY = (
-    "has(self.ranges) || has(self.ipv6)",
+    "self.isolation == 'Namespace' || has(self.ranges) || has(self.ipv6)",
     "Pods need addresses: give ranges and prefixLength (IPv4), ipv6, or both",
 )
 _IPV4_IS_WHOLE = (
     "has(self.ranges) ? has(self.prefixLength) : !has(self.prefixLength) && !has(self.gateway)",
     "ranges and prefixLength belong together, and a gateway to them: give the two, or leave all three out",
+)
+_NAMESPACES_WITH_NAMESPACE = (
+    "(self.isolation == 'Namespace') == has(self.namespaces)",
+    "isolation Namespace needs namespaces, each with its portGroup and ranges, and no other isolation has them",
+)
+_NO_NETWORK_BESIDE_NAMESPACES = (
+    "self.isolation != 'Namespace' || "
+    "!(has(self.portGroup) || has(self.ranges) || has(self.prefixLength) || has(self.gateway) || has(self.ipv6))",
+    "with isolation Namespace each of namespaces has its own portGroup, ranges, prefixLength and gateway (IPv4 only): "
+    "give them there",
 )
 
 IPv6Range = Annotated[
@@ -70,6 +80,22 @@ IPv6Range = Annotated[
     ),
 ]
 
+_Ranges = Annotated[list[AddressRange], Field(min_length=1, max_length=64, json_schema_extra=AS_SET)]
+_PrefixLength = Annotated[int, Field(ge=8, le=31)]
+_RANGES = "IPv4 addresses for Pods: ranges (10.1.0.16-10.1.0.250) or single addresses."
+_PREFIX_LENGTH = "Prefix length of the IPv4 network."
+_GATEWAY = "Default gateway of IPv4. Without it, Pods reach their own network only."
+
+_NamespaceName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=63,
+        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        json_schema_extra=said("the name of a namespace has lower case letters, digits and - only"),
+    ),
+]
+
 
 class IPv6Network(Model):
     """The Pods' addresses of IPv6."""
@@ -83,11 +109,30 @@ class IPv6Network(Model):
     )
 
 
+class NamespaceNetwork(Model):
+    """The network of one namespace's Pods, which is of IPv4."""
+
+    namespace: _NamespaceName = Field(description="Name of the namespace.")
+    port_group: InventoryName = Field(
+        description="Port group or network of the Pods of this namespace, with a VLAN that no other namespace has."
+    )
+    ranges: _Ranges = Field(description=_RANGES)
+    prefix_length: _PrefixLength = Field(description=_PREFIX_LENGTH)
+    gateway: IPv4 | None = Field(None, description=_GATEWAY)
+
+
 class PodNetwork(Model):
     """The network of the Pods themselves."""
 
     model_config = ConfigDict(
-        json_schema_extra=rules(_A_FAMILY, _IPV4_IS_WHOLE, _GATEWAY_OUTSIDE, _DENY_NEEDS_ISOLATION)
+        json_schema_extra=rules(
+            _A_FAMILY,
+            _IPV4_IS_WHOLE,
+            _GATEWAY_OUTSIDE,
+            _DENY_NEEDS_ISOLATION,
+            _NAMESPACES_WITH_NAMESPACE,
+            _NO_NETWORK_BESIDE_NAMESPACES,
+        )
     )
 
     port_group: OptionalInventoryName = Field(
@@ -97,28 +142,28 @@ class PodNetwork(Model):
             "the template's second network card."
         ),
     )
-    ranges: Annotated[list[AddressRange], Field(min_length=1, max_length=64, json_schema_extra=AS_SET)] = Field(
-        default_factory=list,
-        description=(
-            "IPv4 addresses for Pods: ranges (10.1.0.16-10.1.0.250) or single addresses. Without them, Pods have IPv6 "
-            "alone."
-        ),
-    )
-    prefix_length: Annotated[int, Field(ge=8, le=31)] | None = Field(
-        None, description="Prefix length of the IPv4 network."
-    )
-    gateway: IPv4 | None = Field(
-        None, description="Default gateway of IPv4. Without it, Pods reach their own network only."
-    )
+    ranges: _Ranges = Field(default_factory=list, description=f"{_RANGES} Without them, Pods have IPv6 alone.")
+    prefix_length: _PrefixLength | None = Field(None, description=_PREFIX_LENGTH)
+    gateway: IPv4 | None = Field(None, description=_GATEWAY)
     ipv6: IPv6Network | None = Field(
         None,
         description="IPv6 addresses for Pods. With IPv4 ranges besides, each Pod has an address of each family.",
+    )
+    namespaces: Annotated[
+        list[NamespaceNetwork], Field(min_length=1, max_length=64, json_schema_extra=as_map("namespace"))
+    ] = Field(
+        default_factory=list,
+        description=(
+            "With isolation Namespace: the network of each namespace whose Pods may run here, of IPv4 only, and then "
+            "there are no ranges, prefixLength, gateway, ipv6 and portGroup beside them. Pods of other namespaces are "
+            "refused."
+        ),
     )
     isolation: Isolation = Field(
         Isolation.POD,
         description=(
             "What the port group keeps apart: each Pod from all others (Pod: its ports are of an isolated private "
-            "VLAN), each namespace from the others (Namespace), or nothing (None)."
+            "VLAN), each namespace from the others (Namespace: each has a port group of its own), or nothing (None)."
         ),
     )
     peer_traffic: PeerTraffic = Field(

@@ -71,7 +71,7 @@ async def _clone(here: Surroundings, identity: PodIdentity, wanted: PodPlan) -> 
         identity=identity,
         clone_id=secrets.token_hex(16),
         hostname=wanted.hostname,
-        addresses=here.reserve(identity.uid),
+        addresses=here.reserve(identity.uid, identity.namespace),
         origin=CloneOrigin(parent.marks.parent_id, wanted.image, wanted.vm_class.name, wanted.shares),
         seed=os.urandom(64),
     )

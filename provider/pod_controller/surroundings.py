@@ -139,16 +139,16 @@ class Surroundings:
             network=guestinfo.GuestNetwork(
                 addresses.management, network.prefix_length, network.gateway, tuple(network.nameservers)
             ),
-            pod_network=pod_network.of_guest(self.spec, self.node_address, addresses.pods),
+            pod_network=pod_network.of_guest(self.spec, self.node_address, addresses.pods, identity.namespace),
             client_ca_pem=self.credentials.ca_pem,
             seed=seed,
             now=self.clock.now().timestamp(),
             origin=origin,
         )
 
-    def reserve(self, uid: str) -> VMAddresses:
+    def reserve(self, uid: str, namespace: str) -> VMAddresses:
         """The addresses for a Pod's VM, the same until there is one. Raises AddressesExhausted."""
-        return self.addresses.reserve(uid)
+        return self.addresses.reserve(uid, namespace)
 
     def release(self, uid: str) -> None:
         """The Pod has no VM, and none is being cloned."""

@@ -205,7 +205,7 @@ class PodWorker:
             case lifecycle.Clone(wanted):
                 await self._clone(wanted)
             case lifecycle.Pin(vm, fingerprint):
-                await self._here.vsphere.pin(vm.moref, fingerprint)
+                await self._here.vsphere.pin(vm.moref, fingerprint, self.namespace)
                 self._pin = (vm.moref, fingerprint)
             case lifecycle.Refuse(error):
                 await self._refuse(error)

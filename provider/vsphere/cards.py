@@ -84,9 +84,12 @@ def born(parents: Sequence[Card], *, pulls: bool) -> list[Edit]:
     ]
 
 
-def connected(cards: Sequence[Card]) -> list[Edit]:
-    """Both of a clone."""
-    return [card.edit(True) for card in cards[:NEEDED]]
+def connected(cards: Sequence[Card], of_pods: Any = None) -> list[Edit]:
+    """Both of a clone; the second with another backing, where `of_pods` is given."""
+    return [
+        (replace(card, backing=of_pods) if number and of_pods else card).edit(True)
+        for number, card in enumerate(cards[:NEEDED])
+    ]
 
 
 def _card(device: Any) -> Card:

@@ -1,6 +1,6 @@
 """Making parents: what a full clone needs to know of its source and of the port groups before it can be asked for.
 
-Forks are instant clones and need nothing of this.
+Forks are instant clones and need nothing of this. What a card on a port group is made of is the same for a pod VM.
 """
 
 from typing import Any
@@ -28,13 +28,14 @@ def _card_changes(session: Session, request: MakeParent, placement: Placement) -
         raise ParentNotFound(f"what the parent is to be made from, {request.source}, is gone from the inventory")
     own = cards.of_template(found[0].name, found[0].properties.get(cards.DEVICES) or ())
     backings = (
-        _backing(session, placement, placement.port_group),
-        _backing(session, placement, placement.pod_port_group),
+        backing(session, placement, placement.port_group),
+        backing(session, placement, placement.pod_port_group),
     )
     return cards.made(own, backings, pods_apart=placement.pods_apart, pulls=request.pulls)
 
 
-def _backing(session: Session, placement: Placement, port_group: str) -> Any:
+def backing(session: Session, placement: Placement, port_group: str) -> Any:
+    """Of a card on that port group; None: none is named. Blocks. Raises PortGroupNotFound."""
     if not port_group:
         return None
     card = vim.vm.device.VirtualEthernetCard

@@ -18,7 +18,7 @@ from provider.errors import (
     ResourcePoolNotFound,
 )
 from provider.parentvm import Placement, WantedPlacement
-from provider.vsphere import isolation
+from provider.vsphere import isolation, segments
 from provider.vsphere.faults import moref
 from provider.vsphere.inventory import Entry, ancestor, choose, everything, these
 from provider.vsphere.session import Session
@@ -40,16 +40,22 @@ def _resolve(content: Any, wanted: WantedPlacement) -> Placement:
     hosts = these(content, vim.HostSystem, cluster.properties.get("host") or ())
     chosen = [choose(content, hosts, name, "host", HostNotFound) for name in wanted.hosts]
     datastore = port_group = pod_port_group = None
+    of_namespaces: dict[str, Entry] = {}
     if wanted.datastore:
         datastores = these(content, vim.Datastore, cluster.properties.get("datastore") or ())
         datastore = choose(content, datastores, wanted.datastore, "datastore", DatastoreNotFound)
-    if wanted.port_group or wanted.pod_port_group:
+    if wanted.port_group or wanted.pod_port_group or wanted.namespace_port_groups:
         networks = these(content, vim.Network, cluster.properties.get("network") or ())
         port_group, pod_port_group = (
             choose(content, networks, name, "port group", PortGroupNotFound) if name else None
             for name in (wanted.port_group, wanted.pod_port_group)
         )
+        of_namespaces = {
+            namespace: choose(content, networks, name, "port group", PortGroupNotFound)
+            for namespace, name in wanted.namespace_port_groups.items()
+        }
     entries = [datacenter, cluster, pool, folder, *chosen, *filter(None, (datastore, port_group, pod_port_group))]
+    entries += of_namespaces.values()
     return Placement(
         datacenter=datacenter.moref,
         compute_cluster=cluster.moref,
@@ -61,6 +67,7 @@ def _resolve(content: Any, wanted: WantedPlacement) -> Placement:
         pod_port_group=pod_port_group.moref if pod_port_group else "",
         pods_apart=wanted.pods_apart,
         pod_ports=isolation.look(content, pod_port_group) if pod_port_group and wanted.pods_apart else None,
+        namespaces=segments.of_namespaces(content, of_namespaces, hosts),
         names={entry.moref: entry.name for entry in entries},
     )
 

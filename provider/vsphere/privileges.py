@@ -49,7 +49,8 @@ def needed(session: Session, placement: Placement, templates: Sequence[Entry]) -
     ]
     if placement.datastore:
         wanted.append(on(vim.Datastore, placement.datastore, DATASTORE))
-    for port_group in dict.fromkeys(filter(None, (placement.port_group, placement.pod_port_group))):
+    of_namespaces = (each.port_group for each in placement.namespaces.values())
+    for port_group in dict.fromkeys(filter(None, (placement.port_group, placement.pod_port_group, *of_namespaces))):
         network = network_of(session, placement, port_group)
         wanted.append((network, placement.names.get(port_group, port_group), PORT_GROUP))
     if not (placement.port_group and placement.pod_port_group):

@@ -12,6 +12,7 @@ from pyVmomi import vim
 
 from provider import podvm
 from provider.errors import (
+    NamespaceNotListed,
     ParentNotFound,
     ParentNotFrozen,
     ParentUnsuitable,
@@ -78,6 +79,7 @@ class VCenter(podvm.VSphere):
         self._endpoint = endpoint
         self._session = session
         self._placement: Placement | None = None
+        self._backings: dict[str, Any] = {}  # of the Pods' cards, by namespace
         self._templates: dict[str, Entry] = {}
         self._tasks = Tasks()
         self._cards = cards.Cards(session)
@@ -88,8 +90,11 @@ class VCenter(podvm.VSphere):
         return VCenterAbout(str(about.version), str(about.apiVersion), str(about.instanceUuid or ""))
 
     async def resolve(self, wanted: WantedPlacement) -> Placement:
-        self._placement = await placement.resolve(self._session, wanted)
-        return self._placement
+        self._placement = placed = await placement.resolve(self._session, wanted)
+        if placed.namespaces:
+            # Now, so that no Pod's start has to ask.
+            self._backings = await self._session.call("RetrieveNetworks", lambda: self._namespace_backings(placed))
+        return placed
 
     async def template(self, name: str) -> str:
         found = await templates.find(self._session, self._placed, name)
@@ -183,8 +188,11 @@ class VCenter(podvm.VSphere):
                 raise StandbyTaken(f"the VM {moref} was changed since it was seen: {error}") from error
             raise
 
-    async def pin(self, moref: str, fingerprint: str) -> None:
-        spec = configspec.pin_spec(fingerprint, cards.connected(await self._cards.of(moref)))
+    async def pin(self, moref: str, fingerprint: str, namespace: str) -> None:
+        if self._placed.namespaces and namespace not in self._backings:
+            raise NamespaceNotListed(namespace)
+        edits = cards.connected(await self._cards.of(moref), self._backings.get(namespace))
+        spec = configspec.pin_spec(fingerprint, edits)
         await self._task("ReconfigVM_Task", lambda: self._vm(moref).ReconfigVM_Task(spec))
         self._cards.forget(moref)
 
@@ -210,6 +218,10 @@ class VCenter(podvm.VSphere):
         if self._placement is None:
             raise VCenterUnreachable("the placement is not resolved yet")
         return self._placement
+
+    def _namespace_backings(self, placed: Placement) -> dict[str, Any]:
+        own = placed.namespaces.items()
+        return {namespace: parents.backing(self._session, placed, each.port_group) for namespace, each in own}
 
     def _vm(self, moref: str) -> Any:
         return self._session.object(vim.VirtualMachine, moref)

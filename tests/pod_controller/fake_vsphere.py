@@ -138,7 +138,7 @@ class FakeVSphere:
         self._check_only_one(self.vms[moref])
         self._end("bind")
 
-    async def pin(self, moref: str, fingerprint: str) -> None:
+    async def pin(self, moref: str, fingerprint: str, namespace: str) -> None:
         self._begin("pin", moref)
         if moref not in self.vms:
             raise errors.VMGone(moref)

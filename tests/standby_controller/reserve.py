@@ -60,7 +60,7 @@ class Reserve:
             place=self._place,
             lend=lambda _: contextlib.nullcontext(),
             is_current=lambda origin: origin.parent_id in self.current,
-            reserve=self.addresses.reserve,
+            reserve=lambda holder: self.addresses.reserve(holder, ""),
             fits=lambda addresses: self.fits(addresses),
             release=self.addresses.release,
             facts=self._facts,

@@ -228,7 +228,7 @@ async def test_addresses_are_free_again_when_cloning_fails(not_started: Reserve)
     not_started.vsphere.fail("clone", *[errors.InsufficientResources("no memory left")] * 4)
     not_started.start()
     await not_started.ready(2)
-    others = {not_started.addresses.reserve(f"uid-{number}") for number in range(46 - 2)}
+    others = {not_started.addresses.reserve(f"uid-{number}", "") for number in range(46 - 2)}
     taken = {VMAddresses(vm.address, vm.pod_addresses) for vm in not_started.vsphere.vms.values()}
     assert len(taken) == 2
     assert {each.management for each in others}.isdisjoint(each.management for each in taken), "all others are free"

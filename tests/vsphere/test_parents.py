@@ -166,7 +166,7 @@ async def test_a_parent_and_its_clones_speak_to_nobody_until_the_pin_is_written(
     clone = await watched_site.vc.clone(make_clone(moref))
     assert await watched_site.connected(clone) == [False, False]
     before = networks(await watched_site.cards(clone))
-    await watched_site.vc.pin(clone, "sha256:ab")
+    await watched_site.vc.pin(clone, "sha256:ab", "default")
     assert await watched_site.connected(clone) == [True, True]
     assert networks(await watched_site.cards(clone)) == before
     assert (await watched_site.extra_config(clone))[guestinfo.PIN] == "sha256:ab"
@@ -212,13 +212,13 @@ async def test_cards_cost_a_pod_no_call_of_its_own(watched: Watched, monkeypatch
     assert await calls(watched, watched.vc.clone(make_clone(watched.parent, "pod-2", uid="uid-2")), monkeypatch) == [
         "InstantClone_Task"
     ]
-    assert await calls(watched, watched.vc.pin(first, "sha256:ab"), monkeypatch) == ["ReconfigVM_Task"]
+    assert await calls(watched, watched.vc.pin(first, "sha256:ab", "default"), monkeypatch) == ["ReconfigVM_Task"]
 
 
 async def test_a_clone_of_another_process_is_connected_as_well(watched: Watched) -> None:
     moref = await watched.vc.clone(make_clone(watched.parent))
     watched.vc._cards.forget(moref)  # as if this process had not made it
-    await watched.vc.pin(moref, "sha256:ab")
+    await watched.vc.pin(moref, "sha256:ab", "default")
     assert await watched.connected(moref) == [True, True]
 
 

@@ -52,7 +52,7 @@ async def live(watched: Watched, source: str) -> None:
     await watched.vc.power_on(parent)
     watched.simulator.post(f"/vms/{parent}/freeze", {})
     clone = await watched.vc.clone(make_clone(parent))
-    await watched.vc.pin(clone, "sha256:ab")
+    await watched.vc.pin(clone, "sha256:ab", "default")
     for moref in (clone, parent):
         await watched.vc.power_off(moref)
         await watched.vc.destroy(moref)

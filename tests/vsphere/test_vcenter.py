@@ -62,7 +62,7 @@ async def test_a_pod_vm_is_cloned_pinned_ended_and_each_step_is_told(watched: Wa
     told = await watched.until(of("uid-1"))
     assert (told.vm.moref, told.vm.address, told.vm.pin) == (moref, "192.0.2.7", None)
     assert told.vm.host == await watched.raw(lambda _: watched.vm(moref).runtime.host._moId)
-    await watched.vc.pin(moref, "sha256:ab")
+    await watched.vc.pin(moref, "sha256:ab", "default")
     await watched.until(lambda event: of("uid-1")(event) and event.vm.pin == "sha256:ab")
     await watched.vc.power_off(moref)
     await watched.until(lambda event: of("uid-1")(event) and event.vm.power_state is PowerState.OFF)
@@ -151,7 +151,7 @@ async def test_nothing_is_written_once_the_fence_is_down(watched: Watched) -> No
     for write in (
         watched.vc.clone(make_clone(watched.parent)),
         watched.vc.bind(watched.parent, "1", {}),
-        watched.vc.pin(watched.parent, "sha256:ab"),
+        watched.vc.pin(watched.parent, "sha256:ab", "default"),
         watched.vc.power_on(watched.parent),
         watched.vc.power_off(watched.parent),
         watched.vc.destroy(watched.parent),
