@@ -70,7 +70,7 @@ def address(pod: KubeObject) -> str:
 
 
 def fetch(vch: OwnVCH, pod: KubeObject, other: KubeObject) -> str:
-    script = f"wget -T 10 -qO- http://{address(other)}:8080/"
+    script = f"wget -qO- http://{address(other)}:8080/"
     return vch.kube.within(pod["metadata"]["namespace"]).text("exec", pod["metadata"]["name"], "--", "sh", "-c", script)
 
 

@@ -33,6 +33,7 @@ class ConditionType(StrEnum):
     NODE_REGISTERED = "NodeRegistered"
     READY = "Ready"
     POD_NETWORK_ISOLATED = "PodNetworkIsolated"
+    CLUSTER_NETWORK_REACHABLE = "ClusterNetworkReachable"
 
 
 class ImageConditionType(StrEnum):

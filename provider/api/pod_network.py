@@ -81,6 +81,8 @@ IPv6Range = Annotated[
 ]
 
 _Ranges = Annotated[list[AddressRange], Field(min_length=1, max_length=64, json_schema_extra=AS_SET)]
+_NamespaceRanges = Annotated[list[AddressRange], Field(min_length=1, max_length=8, json_schema_extra=AS_SET)]
+"""Few: the API server bounds what the rules of all of them together may cost."""
 _PrefixLength = Annotated[int, Field(ge=8, le=31)]
 _RANGES = "IPv4 addresses for Pods: ranges (10.1.0.16-10.1.0.250) or single addresses."
 _PREFIX_LENGTH = "Prefix length of the IPv4 network."
@@ -116,7 +118,7 @@ class NamespaceNetwork(Model):
     port_group: InventoryName = Field(
         description="Port group or network of the Pods of this namespace, with a VLAN that no other namespace has."
     )
-    ranges: _Ranges = Field(description=_RANGES)
+    ranges: _NamespaceRanges = Field(description=_RANGES)
     prefix_length: _PrefixLength = Field(description=_PREFIX_LENGTH)
     gateway: IPv4 | None = Field(None, description=_GATEWAY)
 
