@@ -257,6 +257,8 @@ class NodeEngine:
                 self._change_status(
                     lambda status, c=counts, p=parents, i=images, now=now: status.counted(c, p, i, now)  # type: ignore[misc]
                 )
+                if (found := parts.here.reports.finding(self._inventory.uids())) is not None:
+                    self._change_status(lambda status, f=found, now=now: status.cluster_network(f, now))  # type: ignore[misc]
             await asyncio.sleep(_COUNTS_EVERY if parts.parent_controller.ready_count() else _FIRST_COUNTS_EVERY)
 
     def _counts(self, parts: NodeParts) -> Counts:

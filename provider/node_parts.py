@@ -40,6 +40,7 @@ from provider.pod_controller.surroundings import Link, RelayHandler
 from provider.pod_network import Pools
 from provider.podvm import Appeared, InventoryEvent, PodIdentity, PodVM, PowerState, Synced, Vanished, VSphere
 from provider.process import Process
+from provider.reachability import Reports
 from provider.relay import RelayReply, RelayRequest
 from provider.relay_controller import RelayController, failure
 from provider.rights import Rights
@@ -142,6 +143,8 @@ class NodeParts:
             clock=clock,
             report_timeout=process.report_timeout,
             rights_in_doubt=self.rights.doubt,
+            reports=Reports(),
+            on_report=given.on_change,
         )
         self.pods = PodController(self.here, process.objects)
         self.collector = Collector(self.name, inventory, self.pods, writes, given.vsphere, clock)

@@ -1,6 +1,6 @@
 """A VirtualContainerHost's status: conditions that come true one after the other, and `Ready`, which is all of them.
 
-`PodNetworkIsolated` stands after them, for itself: Pods can be started without it.
+`PodNetworkIsolated` and `ClusterNetworkReachable` stand after them, for themselves: Pods can be started without.
 
 Pure; `virtual_node` tells what happened and `kube.operator_objects` writes it. Conditions follow the API conventions:
 `lastTransitionTime` moves only when `status` does, `reason` is an error's own.
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from provider import errors, quantity
+from provider import errors, quantity, reachability
 from provider.api.conditions import ConditionStatus, ConditionType
 from provider.capacity import Resources
 from provider.node import NodeHealth, NodeOffer, parse_time, resource_list, timestamp
@@ -31,7 +31,9 @@ STAGES = (
 """In the order in which they are reached; while one is not True those after it cannot be known."""
 
 _ALL = (*STAGES, ConditionType.KUBELET_SERVING, ConditionType.NODE_REGISTERED)
-SHOWN = (*_ALL, ConditionType.READY, ConditionType.POD_NETWORK_ISOLATED)
+_BESIDE = (ConditionType.POD_NETWORK_ISOLATED, ConditionType.CLUSTER_NETWORK_REACHABLE)
+"""No part of `Ready`."""
+SHOWN = (*_ALL, ConditionType.READY, *_BESIDE)
 _SINCE = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
@@ -180,6 +182,12 @@ class VCHStatus:
         """Whether Pods are kept apart on their network."""
         status = ConditionStatus.TRUE if found.isolated else ConditionStatus.FALSE
         return self._with(ConditionType.POD_NETWORK_ISOLATED, status, found.reason, found.message, now)
+
+    def cluster_network(self, found: reachability.Finding, now: datetime) -> "VCHStatus":
+        """Whether Pods reach what they need of the cluster."""
+        status = {True: ConditionStatus.TRUE, False: ConditionStatus.FALSE, None: ConditionStatus.UNKNOWN}
+        kind = ConditionType.CLUSTER_NETWORK_REACHABLE
+        return self._with(kind, status[found.reachable], found.reason, found.message, now)
 
     def ending(self, refused: bool, pods: int) -> "VCHStatus":
         """The VCH is being deleted, and what that waits for."""

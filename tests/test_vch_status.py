@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from provider import errors
+from provider import errors, reachability
 from provider.api.conditions import ConditionStatus, ConditionType
 from provider.capacity import Resources
 from provider.parentvm import Placement
@@ -36,10 +36,23 @@ def test_the_pods_network_has_a_condition_after_the_others_that_ready_does_not_d
     status = make_ready().pod_network(single, NOW).with_ready(NOW)
     assert status.get(ConditionType.READY).status is ConditionStatus.TRUE
     shown = status.object(generation=3, node="vch")["conditions"]
-    assert [each["type"] for each in shown][-2:] == ["Ready", "PodNetworkIsolated"]
-    assert (shown[-1]["status"], shown[-1]["reason"]) == ("False", "SingleNetwork")
+    assert [each["type"] for each in shown][-3:] == [
+        "Ready",
+        "PodNetworkIsolated",
+        "ClusterNetworkReachable",
+    ]
+    assert (shown[-2]["status"], shown[-2]["reason"]) == ("False", "SingleNetwork")
     isolated = VCHStatus.of_object(status.object(3, "vch")).pod_network(Finding(True, "Isolated", "x"), LATER)
     assert isolated.get(ConditionType.POD_NETWORK_ISOLATED).since == LATER
+
+
+def test_a_cluster_that_pods_do_not_reach_keeps_none_from_starting() -> None:
+    unreachable = reachability.Finding(False, "EndpointsUnreachable", "x")
+    status = make_ready().cluster_network(unreachable, NOW).with_ready(NOW)
+    assert status.get(ConditionType.READY).status is ConditionStatus.TRUE
+    assert status.get(ConditionType.CLUSTER_NETWORK_REACHABLE).status is ConditionStatus.FALSE
+    nobody = status.cluster_network(reachability.Finding(None, "NoPodYet", "x"), LATER)
+    assert nobody.get(ConditionType.CLUSTER_NETWORK_REACHABLE).status is ConditionStatus.UNKNOWN
 
 
 def test_what_comes_after_a_failure_is_not_known() -> None:

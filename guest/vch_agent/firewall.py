@@ -33,6 +33,10 @@ HOST, INSIDE = "169.254.1.1", "169.254.1.2"
 HOST6, INSIDE6 = "fd76:6368::1", "fd76:6368::2"
 """The same where the Pod has an IPv6 address."""
 
+MARK = 0x766368
+"""Of connections of this namespace's own with the Pod's address: their answers are not for the Pod. Kept by conntrack,
+since kube-proxy sets bits of the packets' marks."""
+
 _STATIC = f"""\
 table inet {TABLE} {{
   set own4 {{ type ipv4_addr; }}
@@ -46,12 +50,18 @@ table inet {TABLE} {{
   chain spoofed {{ type filter hook prerouting priority raw; policy accept; }}
   chain input {{ type filter hook input priority filter; policy drop; }}
   chain forward {{ type filter hook forward priority filter; policy drop; }}
+  chain marked {{ type filter hook output priority mangle; policy accept; }}
+  chain answered {{ type filter hook prerouting priority mangle; policy accept; }}
+  chain output {{ type filter hook output priority filter; policy accept; }}
 }}
 flush chain inet {TABLE} egress
 flush chain inet {TABLE} ingress
 flush chain inet {TABLE} spoofed
 flush chain inet {TABLE} input
 flush chain inet {TABLE} forward
+flush chain inet {TABLE} marked
+flush chain inet {TABLE} answered
+flush chain inet {TABLE} output
 table inet {TABLE} {{
   chain egress {{
     ip daddr @denied4 drop
@@ -84,6 +94,15 @@ table inet {TABLE} {{
     iifname "pod" oifname "pod" accept
     iifname "pod" oifname "uplink" jump egress
     iifname "uplink" oifname "pod" jump ingress
+  }}
+  chain marked {{
+    meta mark {MARK:#x} ct mark set {MARK:#x}
+  }}
+  chain answered {{
+    ct mark {MARK:#x} meta mark set {MARK:#x}
+  }}
+  chain output {{
+    ct mark {MARK:#x} ip daddr @denied4 drop
   }}
 }}
 """  # noqa: E501 - a rule is a line

@@ -9,6 +9,7 @@ gives a clone its Pod's addresses. `keep` mends the veth that may die with a Pod
 when the card is connected. What may pass is `firewall`'s text, the interfaces are `gateway_links`'.
 """
 
+import errno
 import logging
 import socket
 from collections.abc import Mapping, Sequence
@@ -91,6 +92,27 @@ class Gateway:
             return made
 
         return self._namespace.call(listening)
+
+    def sender(self, kind: socket.SocketKind) -> socket.socket:
+        """A non-blocking IPv4 socket inside that sends with the Pod's address, and gets the answers in its place.
+
+        Raises OSError, also where the Pod has no IPv4 address.
+        """
+
+        def made() -> socket.socket:
+            own = self._network.address(4) if self._network else None
+            if own is None:
+                raise OSError(errno.EADDRNOTAVAIL, "the Pod has no IPv4 address")
+            opened = socket.socket(socket.AF_INET, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+            try:
+                opened.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, firewall.MARK)
+                opened.bind((str(own.ip), 0))
+            except OSError:
+                opened.close()
+                raise
+            return opened
+
+        return self._namespace.call(made)
 
     def command(self, argv: Sequence[str]) -> list[str]:
         """The command line that runs this one inside, with all other namespaces the agent's."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from . import cni, routing
 from .firewall import HOST as HOST_ADDRESS
-from .firewall import HOST6, INSIDE, INSIDE6
+from .firewall import HOST6, INSIDE, INSIDE6, MARK
 from .namespace import Namespace
 from .netlink import Address, Interface, Link, Netlink
 from .pod_network import Isolation, PodNetwork
@@ -24,6 +24,8 @@ UPLINK, HOST, POD = "uplink", "host", "pod"
 ROOTS = "vch-host"
 """The root namespace's end of `host`."""
 _TABLE, _RULE, _LOCALS_RULE = 100, 10, 100
+_OWN_RULE = 5
+"""Before the Pod's: what comes back for what we send with its address (`firewall.MARK`)."""
 
 _SYSCTLS = {
     "ipv4/ip_forward": "1",  # first: it sets others
@@ -112,6 +114,7 @@ class Links:
             if address.version == 4:
                 inside.add_address(uplink.index, _interface(str(address.ip), 32))
                 routing.look_before_local(inside, address.ip, _TABLE, _RULE, _LOCALS_RULE)
+                routing.look_in_local_first(inside, MARK, _OWN_RULE)
             routing.answer_for(inside, address.ip, uplink.index)
             self._lead_out(inside, uplink, network, address)
             self._lead_from_root(root, inside, address)

@@ -97,6 +97,7 @@ async def _clone(vm: PodVM, machine: Machine, system: System, value: dict[str, A
     cards = Cards(vm.settings.nic, vm.settings.pod_nic)
     beside = [
         asyncio.create_task(vm.gateway.keep()),
+        asyncio.create_task(vm.look_around()),
         asyncio.ensure_future(machine.keep_announced(who.address.ip, cards)),
     ]
     try:

@@ -31,6 +31,10 @@ class Range:
     first: Address
     last: Address
 
+    def contains(self, address: Address) -> bool:
+        """One of another family is in none."""
+        return address.version == self.first.version and int(self.first) <= int(address) <= int(self.last)
+
     def __str__(self) -> str:
         return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
 

@@ -29,6 +29,7 @@ from .pod_objects import PodObjects
 from .process import ProgramFailed
 from .provider_port import ProviderPort, kubelet_context, server_context
 from .proxy_server import ProxyServer
+from .reachability import Reachability
 from .relay import Relay
 from .resources import NODES
 from .settings import Platform, Settings
@@ -57,6 +58,8 @@ class PodVM:
         self.proxy = ProxyServer(settings.run)
         self.relay = Relay()
         self.api = APIServer(self.objects, self.relay)
+        self.reachability = Reachability(self.objects, self.proxy.routes, self.relay)
+        self.proxy.routes.changed = self.reachability.wake
         self.feed = Feed(self.objects, self.proxy.routes, self.relay, self._check)
         self.refused = asyncio.Event()
         self.node = ""
@@ -129,6 +132,13 @@ class PodVM:
         self._boot_id = self._boot()
         self._port = ProviderPort(server_context(key, self.identity), self.feed.serve, self._to_kubelet)
         self._port.listen(str(self.identity.address.ip), self.settings.provider_port)
+
+    async def look_around(self) -> None:
+        """Whether the cluster is reached from the Pod's network, until cancelled."""
+        await self.objects.known.wait()  # a standby clone has its pod by then
+        assert self.identity is not None
+        who = self.identity
+        await self.reachability.keep(self.dns, who.pod_network, self.gateway.sender, (who.namespace, who.name))
 
     async def report(self, phase: Phase, fingerprint: str = "", message: str = "") -> None:
         """Tell the provider through guestinfo. Raises ProgramFailed."""
@@ -214,6 +224,7 @@ class PodVM:
 
     def _changed(self) -> None:
         self.proxy.nodes_fed(self.objects.store.all(NODES))
+        self.reachability.wake()
         if self._state is not None and self.objects.known.is_set():
             self._state.changed()
 

@@ -27,6 +27,7 @@ class Verb(StrEnum):
     PATCH_EVENT = "patchEvent"
     CREATE_TOKEN = "createToken"  # noqa: S105 - a verb
     DELETE_POD = "deletePod"
+    REPORT_REACHABILITY = "reportReachability"  # of the agent's own: `reachability`
 
 
 class Unavailable(Exception):
@@ -41,12 +42,18 @@ class Relay:
         self._attached = asyncio.Event()
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[tuple[int, Any]]] = {}
+        self.connection = 0
+        """Which one it is, counted."""
+        self.attached_to: Callable[[], None] = lambda: None
+        """Called with each new one."""
 
     def attach(self, send: Send) -> None:
         """Requests go here from now on; those sent to the connection before are given up."""
         self._give_up()
         self._send = send
+        self.connection += 1
         self._attached.set()
+        self.attached_to()
 
     def detach(self, send: Send) -> None:
         """The connection is gone (nothing happens if it was replaced already)."""

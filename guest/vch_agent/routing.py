@@ -19,7 +19,7 @@ MAIN, LOCAL = 254, 255
 _NEWROUTE, _NEWNEIGH, _NEWRULE, _DELRULE, _GETRULE = 24, 28, 32, 33, 34
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTNH_F_ONLINK = 1, 4, 5, 4
 _RTPROT_STATIC, _RTN_UNICAST, _SCOPE_UNIVERSE, _SCOPE_LINK = 4, 1, 0, 253
-_FRA_DST, _FRA_PRIORITY, _FRA_TABLE, _FR_ACT_TO_TABLE = 1, 6, 15, 1
+_FRA_DST, _FRA_PRIORITY, _FRA_FWMARK, _FRA_TABLE, _FRA_FWMASK, _FR_ACT_TO_TABLE = 1, 6, 10, 15, 16, 1
 _NDA_DST, _NDA_LLADDR, _NUD_PERMANENT, _NTF_PROXY = 1, 2, 0x80, 0x8
 _ROUTE = struct.Struct("=BBBBBBBBI")
 _NEIGHBOUR = struct.Struct("=BxHiHBB")
@@ -62,6 +62,19 @@ def look_before_local(wire: Netlink, address: Address, table: int, priority: int
         wire.request(_DELRULE, ACK, _rule(None, LOCAL, 0))
     try:
         wire.request(_NEWRULE, ACK | CREATE | EXCLUSIVE, _rule(address, table, priority))
+    except OSError as error:
+        if error.errno != errno.EEXIST:
+            raise
+
+
+def look_in_local_first(wire: Netlink, mark: int, priority: int) -> None:
+    """What has this mark is for one of our own addresses, if it is one of them, whatever other rules say (IPv4).
+
+    Raises OSError.
+    """
+    marked = attribute(_FRA_FWMARK, struct.pack("=I", mark)) + attribute(_FRA_FWMASK, struct.pack("=I", 0xFFFFFFFF))
+    try:
+        wire.request(_NEWRULE, ACK | CREATE | EXCLUSIVE, _rule(None, LOCAL, priority) + marked)
     except OSError as error:
         if error.errno != errno.EEXIST:
             raise

@@ -7,7 +7,7 @@ Not kept over a restart: kube-proxy's rules outlive it, and the provider says al
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from . import resources
@@ -32,6 +32,8 @@ class ServiceRoutes:
         self.store = Store(_BACKLOG)
         self.known = asyncio.Event()
         """Empty is not unknown: kube-proxy would take all rules away."""
+        self.changed: Callable[[], None] = lambda: None
+        """Called after each frame."""
         self._unconfirmed: set[_Key] | None = None
         """While a full set comes in: what was there before and has not been named yet."""
 
@@ -72,6 +74,7 @@ class ServiceRoutes:
                 self.store.remove(resource, namespace, name)
             self._unconfirmed = None
             self.known.set()
+        self.changed()
 
     def watched(self) -> bool:
         """Whether kube-proxy has all and waits for changes."""

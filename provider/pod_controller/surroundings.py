@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from provider import guestinfo, pod_network
+from provider import guestinfo, pod_network, reachability
 from provider.addresses import PodVMAddresses, VMAddresses
 from provider.admission import Admission
 from provider.api.vch import VirtualContainerHostSpec
@@ -116,9 +116,11 @@ class Surroundings:
     relay: RelayHandlers
     credentials: ClientCredentials
     link: LinkFactory
+    reports: reachability.Reports
     clock: Clock
     report_timeout: float
     rights_in_doubt: Callable[[], None]  # vCenter has refused something for lack of a privilege
+    on_report: Callable[[], None] = lambda: None  # a guest has told something new of the cluster's network
 
     def clone_facts(
         self,

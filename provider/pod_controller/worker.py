@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from provider import errors, lifecycle, metrics, plan, pod_status
+from provider import errors, lifecycle, metrics, plan, pod_status, reachability
 from provider.backoff import Backoff
 from provider.capacity import Resources
 from provider.lifecycle import Facts, Link
@@ -23,7 +23,7 @@ from provider.pod_controller.making import make_vm
 from provider.pod_controller.protection import Protection
 from provider.pod_controller.surroundings import Surroundings
 from provider.podvm import PodIdentity, PodVM, PodVMClass, PowerState
-from provider.relay import RelayReply, RelayRequest
+from provider.relay import RelayRefused, RelayReply, RelayRequest, refusal
 from provider.waiting import wait_until
 
 KubeObject = dict[str, Any]
@@ -256,6 +256,8 @@ class PodWorker:
         relay = self._here.relay.handler_for(vm.identity, vm.pod_addresses, lambda: self.pod, self._before_delete)
 
         async def relay_and_learn(request: RelayRequest) -> RelayReply:
+            if request.verb == reachability.VERB:
+                return self._hear(request)
             reply = await relay(request)
             if reply.code == 200 and reply.object.get("kind") == "Pod" and request.verb == "patchStatus":
                 self.see(reply.object)
@@ -268,6 +270,16 @@ class PodWorker:
             self._here, vm, self._references, self._protection, lambda: self.pod, relay_and_learn, self._link_changed
         )
         self._serving = asyncio.create_task(self._serve_guest(self.guest), name=f"guest of {self.name}")
+
+    def _hear(self, request: RelayRequest) -> RelayReply:
+        """What the agent says of the cluster's network."""
+        try:
+            failures = reachability.parse(request.body)
+        except RelayRefused as error:
+            return refusal(str(error))
+        if self._here.reports.heard(self.uid, f"{self.namespace}/{self.name}", failures):
+            self._here.on_report()
+        return RelayReply(200, {})
 
     async def _serve_guest(self, guest: Guest) -> None:
         try:

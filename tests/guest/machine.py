@@ -58,6 +58,9 @@ class PodsGateway:
         self.done.append(f"listen {address}:{port}")
         return socket.create_server((address, 0))
 
+    def sender(self, kind: socket.SocketKind) -> socket.socket:
+        return socket.socket(socket.AF_INET, kind | socket.SOCK_NONBLOCK)
+
     async def keep(self) -> None:
         self.kept += 1
         await asyncio.Event().wait()

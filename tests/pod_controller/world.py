@@ -16,6 +16,7 @@ from provider.kube.objects import ObjectRef
 from provider.parentvm import ParentVM
 from provider.pod_controller import Inventory, PodController, Surroundings
 from provider.podvm import PodVM, PowerState
+from provider.reachability import Reports
 from provider.relay_controller import RelayController
 from tests.builders import make_spec
 from tests.pod_controller.fake_firewalls import FakeFirewalls
@@ -78,6 +79,7 @@ class World:
             link=self.guests.link,
             clock=self.clock,
             report_timeout=60.0,
+            reports=Reports(),
             rights_in_doubt=self._doubt_rights,
         )
         self.controller = PodController(here, self.pods)
