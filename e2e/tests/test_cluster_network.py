@@ -48,7 +48,12 @@ def test_a_name_server_that_is_not_routed_is_named_with_the_pod_until_it_is_mend
     vch.ready()
     kube.delete("pod", "lost", "--force", "--grace-period=0")
     vch.until(KIND, "Unknown", "NoPodYet", timeout=60)
+    old = {parent["status"]["moref"] for parent in vch.parents()}
     vch.apply(network={"clusterDNS": {"servers": [ADDRESS]}})
+    for _ in kube.changes("parentvms", timeout=90):  # name servers are what a clone has from its parent
+        now = {parent["status"]["moref"] for parent in vch.parents() if parent["status"].get("frozen")}
+        if len(now) == len(old) and not now & old:
+            break
     kube.apply(make_pod("found", vch.name))
     kube.until("pod", "found", ready, timeout=START)
     vch.until(KIND, "True", "Reachable", timeout=60)

@@ -22,6 +22,7 @@ One life, read top to bottom, is the order in which data flows::
     http_server ─ reads ─ api_server       what the kubelet talks to (127.0.0.1)
       └─ service_routes ─ proxy_server     what kube-proxy talks to, in the gateway namespace
     frames ─ relay ─ feed                  what the provider talks to: objects in, requests out
+    reachability                           is the cluster reached from the Pod's network?
     provider_port ─ splice                 TLS, and bytes through to the kubelet's own API
     pod_vm                                 one clone: latched identity, refusal, the parts above together
     parenthood                             prepare → warm → freeze; a fork does it again

@@ -97,7 +97,7 @@ async def _clone(vm: PodVM, machine: Machine, system: System, value: dict[str, A
     cards = Cards(vm.settings.nic, vm.settings.pod_nic)
     beside = [
         asyncio.create_task(vm.gateway.keep()),
-        asyncio.create_task(vm.look_around()),
+        asyncio.create_task(_look_around(vm)),
         asyncio.ensure_future(machine.keep_announced(who.address.ip, cards)),
     ]
     try:
@@ -105,6 +105,14 @@ async def _clone(vm: PodVM, machine: Machine, system: System, value: dict[str, A
     finally:
         for task in beside:
             task.cancel()
+
+
+async def _look_around(vm: PodVM) -> None:
+    """Whether the cluster is reached from the Pod's network, until cancelled."""
+    await vm.objects.known.wait()  # a standby clone has its pod by then
+    assert vm.identity is not None
+    who = vm.identity
+    await vm.reachability.keep(vm.dns, who.pod_network, vm.gateway.sender, (who.namespace, who.name))
 
 
 async def _start(vm: PodVM, system: System, who: Identity) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import clock, files, guestinfo, identity, kubeletconfig, names, parent, pki, splice
+from . import clock, files, guestinfo, identity, kubeletconfig, names, parent, pki, reachability, splice
 from .api_server import APIServer, bearer
 from .feed import Feed, Refusal, Welcome
 from .gateway import Gateway
@@ -29,7 +29,6 @@ from .pod_objects import PodObjects
 from .process import ProgramFailed
 from .provider_port import ProviderPort, kubelet_context, server_context
 from .proxy_server import ProxyServer
-from .reachability import Reachability
 from .relay import Relay
 from .resources import NODES
 from .settings import Platform, Settings
@@ -58,14 +57,11 @@ class PodVM:
         self.proxy = ProxyServer(settings.run)
         self.relay = Relay()
         self.api = APIServer(self.objects, self.relay)
-        self.reachability = Reachability(self.objects, self.proxy.routes, self.relay)
-        self.proxy.routes.changed = self.reachability.wake
+        self.reachability = reachability.Reachability(self.objects, self.proxy.routes, self.relay)
         self.feed = Feed(self.objects, self.proxy.routes, self.relay, self._check)
         self.refused = asyncio.Event()
-        self.node = ""
-        """The node name that the kubelet was started under."""
-        self.dns = DNS()
-        """What it was told of the cluster's DNS."""
+        self.node, self.dns = "", DNS()
+        """The node name that the kubelet was started under, and what it was told of the cluster's DNS."""
         self._http: HTTPServer | None = None
         version = settings.run / "kubelet-version"  # it says so once a day: an agent that restarts must remember
         self.api.kubelet_version = files.read(version) or ""
@@ -132,13 +128,6 @@ class PodVM:
         self._boot_id = self._boot()
         self._port = ProviderPort(server_context(key, self.identity), self.feed.serve, self._to_kubelet)
         self._port.listen(str(self.identity.address.ip), self.settings.provider_port)
-
-    async def look_around(self) -> None:
-        """Whether the cluster is reached from the Pod's network, until cancelled."""
-        await self.objects.known.wait()  # a standby clone has its pod by then
-        assert self.identity is not None
-        who = self.identity
-        await self.reachability.keep(self.dns, who.pod_network, self.gateway.sender, (who.namespace, who.name))
 
     async def report(self, phase: Phase, fingerprint: str = "", message: str = "") -> None:
         """Tell the provider through guestinfo. Raises ProgramFailed."""

@@ -3,7 +3,7 @@
 Tried from the gateway namespace with the Pod's own address, since this card is the only place that sees the network; no
 workload has a part in it. Tried once the Pod is known, when what is to be tried becomes another, and, while something
 fails, again at growing distances: what is reached is not asked again. The provider is told what failed, by the relay,
-also at each new connection, since it keeps nothing. It judges none of it by this alone: `provider.reachability`.
+also at each new connection, since it keeps nothing; what it makes of it is `provider.reachability`. IPv4 only.
 """
 
 import asyncio
@@ -122,7 +122,7 @@ class Reachability:
         self._attempts = 0
         self._again = 0.0  # at which instant; while something fails
         self._told: object = None
-        relay.attached_to = self.wake
+        relay.attached_to = routes.changed = self.wake
 
     def wake(self) -> None:
         """Something may be another: what is to be tried, or whom to tell."""
@@ -130,6 +130,8 @@ class Reachability:
 
     async def keep(self, dns: DNS, network: PodNetwork, open_socket: OpenSocket, pod: tuple[str, str]) -> None:
         """Try and tell, until cancelled, once the Pod is known. `pod`: its namespace and name."""
+        if network.address(4) is None:
+            return
         routed = network.service_routing is ServiceRouting.GUEST
         if routed:
             await self._routes.known.wait()
@@ -187,6 +189,7 @@ async def _ask(opened: socket.socket, name: str) -> None:
             await asyncio.wait([receiving], timeout=_WITHIN / 3)  # datagrams get lost
     finally:
         receiving.cancel()
+        await asyncio.wait([receiving])  # or the loop would still look at a descriptor that is somebody else's by then
 
 
 def query(name: str) -> bytes:

@@ -112,7 +112,6 @@ class Cluster:
         self.routes, self.relay = ServiceRoutes(), Relay()
         self.objects = PodObjects(Store(), self._nothing)
         self.reachability = Reachability(self.objects, self.routes, self.relay)
-        self.routes.changed = self.reachability.wake
         self.tried = 0
 
     async def _nothing(self, _: str) -> str:
