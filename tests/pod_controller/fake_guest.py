@@ -29,11 +29,13 @@ class FakeGuests:
         self.exit_phase = ""  # phase in which the containers end by themselves, soon after their start
         self.fed: dict[str, list[KubeObject]] = {}  # by moref: all Pods that were fed
         self.firewalls: dict[str, list[KubeObject]] = {}  # by moref: those that were fed with them
+        self.relays: dict[str, RelayHandler] = {}  # by moref
         self.reported: dict[str, str] = {}  # by moref: the phase that the kubelet has told
         self._vsphere = vsphere
 
     def link(self, vm: PodVM, relay: RelayHandler, on_change: Callable[[LinkState], None]) -> "FakeLink":
         assert vm.pin == f"sha256:{vm.moref}", "only the pinned certificate is trusted"
+        self.relays[vm.moref] = relay
         return FakeLink(self, vm, relay, on_change)
 
     def alive(self, moref: str) -> bool:

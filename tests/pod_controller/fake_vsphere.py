@@ -143,6 +143,8 @@ class FakeVSphere:
         if moref not in self.vms:
             raise errors.VMGone(moref)
         self._check_promises(self.vms[moref])
+        if namespace != self.vms[moref].identity.namespace:
+            self.broken_promises.append(f"{moref} was put on the network of {namespace!r}")
         self.change(moref, pin=fingerprint, change_version=_next(self.vms[moref]))
         self._end("pin")
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from provider import errors, guestinfo, lifecycle
+from provider import errors, guestinfo, lifecycle, reachability
 from provider.podvm import CloneOrigin, PodVM, PowerState
+from provider.relay import RelayRequest
 from tests.builders import make_container, make_identity, make_parent_vm, make_vm
 from tests.pod_controller.fake_vsphere import CLONE_SECONDS
 from tests.pod_controller.world import World
@@ -38,6 +39,18 @@ async def test_a_clone_is_told_who_it_is(world: World) -> None:
     assert told["pod"] == {"namespace": "default", "name": "web", "uid": pod["metadata"]["uid"]}
     assert (told["hostname"], told["node"], told["address"]) == ("front", "vch", "10.0.0.5/24")
     assert request.extra_config[guestinfo.PIN] == ""
+
+
+async def test_what_a_guest_says_of_the_clusters_network_is_kept_by_its_pod_and_written_nowhere(world: World) -> None:
+    vm = await world.run_pod()
+    relay, written = world.guests.relays[vm.moref], len(world.done)
+    body = {"failures": [{"what": "APIServer", "address": "10.0.0.1", "port": 6443, "why": "Timeout"}]}
+    assert (await relay(RelayRequest(reachability.VERB, "other", "another", "", body))).code == 200
+    assert (await relay(RelayRequest(reachability.VERB, "", "", "", {"failures": "<script>"}))).code == 403
+    assert len(world.done) == written
+    found = world.reports.finding([vm.identity.uid])
+    assert found is not None
+    assert "tried from the VM of Pod default/web" in found.message
 
 
 async def test_each_of_many_pods_has_a_vm_and_an_address_of_its_own(world: World) -> None:

@@ -40,6 +40,7 @@ class World:
         self.parents = FakeParents(self.vsphere)
         self.standby = FakeStandby()
         self.rights_doubted = 0
+        self.reports = Reports()
         self.offered = Resources(64000, 2**40, 1000)
         self.events = Events()
         self.firewalls = FakeFirewalls()
@@ -79,7 +80,7 @@ class World:
             link=self.guests.link,
             clock=self.clock,
             report_timeout=60.0,
-            reports=Reports(),
+            reports=self.reports,
             rights_in_doubt=self._doubt_rights,
         )
         self.controller = PodController(here, self.pods)
