@@ -68,6 +68,7 @@ def lab(tmp_path: Path) -> Iterator[Wires]:
 
 async def test_answers_to_the_gateway_namespace_are_not_the_pods_and_the_pods_stay_its_own(lab: Wires) -> None:
     await lab.ready()
+    assert lab.pod is not None
     target = Target(What.API_SERVER, GATEWAY, 80)
     with served(lab.lan, GATEWAY) as server, wires.listening_to(lab.pod, "eth0") as heard:
         assert await attempt(target, lab.gateway.sender, NAME) == ""

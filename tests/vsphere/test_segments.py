@@ -11,7 +11,7 @@ from provider.parentvm import NamespacePorts, PortReach, WantedPlacement
 from provider.vsphere import segments
 from provider.vsphere.inventory import Entry
 
-from .conftest import Simulator, make_clone, watching
+from .conftest import PASSWORD, USER, Simulator, make_clone, watching
 
 POOL = "/DC0/host/DC0_C0/Resources"
 _Switch = vim.dvs.VmwareDistributedVirtualSwitch
@@ -67,6 +67,17 @@ async def test_a_pods_card_changes_over_to_its_namespaces_port_group_in_the_call
         assert first.backing.deviceName == "VM Network"
         assert second.backing.port.portgroupKey == placed.namespaces["b"].port_group
         assert second.connectable.connected
+
+
+async def test_the_account_has_to_be_allowed_each_namespaces_port_group(segmented: Simulator) -> None:
+    segmented.put("/logins", {USER: PASSWORD, "tenant": PASSWORD})
+    vc = await segmented.connect("tenant")
+    await vc.resolve(wanted(a="team-a", b="team-b"))
+    segmented.put("/privileges", {"user": "tenant", "role": {"/DC0/network/team-a": ["Network.Assign"]}})
+    missing = await vc.missing_privileges()
+    assert missing["team-b"] == ["Network.Assign"]
+    assert "team-a" not in missing
+    await vc.close()
 
 
 def make_entry(kind: type, name: str = "team") -> Entry:
