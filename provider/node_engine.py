@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import structlog
 
-from provider import cancellation, errors, guest_setup, pod_isolation, pod_network, vcenter_access
+from provider import cancellation, errors, guest_setup, pod_isolation, pod_network, reachability, vcenter_access
 from provider.api.conditions import ConditionType
 from provider.api.vch import VirtualContainerHostSpec
 from provider.guest_directory import ControllersGuests
@@ -257,9 +257,14 @@ class NodeEngine:
                 self._change_status(
                     lambda status, c=counts, p=parents, i=images, now=now: status.counted(c, p, i, now)  # type: ignore[misc]
                 )
-                if (found := parts.here.reports.finding(self._inventory.uids())) is not None:
+                if (found := self._cluster_network(parts)) is not None:
                     self._change_status(lambda status, f=found, now=now: status.cluster_network(f, now))  # type: ignore[misc]
             await asyncio.sleep(_COUNTS_EVERY if parts.parent_controller.ready_count() else _FIRST_COUNTS_EVERY)
+
+    def _cluster_network(self, parts: NodeParts) -> reachability.Finding | None:
+        if not pod_network.has_ipv4(self._spec):
+            return reachability.NOT_TRIED
+        return parts.here.reports.finding(self._inventory.uids())
 
     def _counts(self, parts: NodeParts) -> Counts:
         capacity, allocatable = parts.resources()

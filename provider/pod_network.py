@@ -77,6 +77,12 @@ def of_guest(spec: VirtualContainerHostSpec, node: str, own: Sequence[str], name
     )
 
 
+def has_ipv4(spec: VirtualContainerHostSpec) -> bool:
+    """Whether its Pods have addresses of IPv4."""
+    pods = spec.pod_network
+    return pods is None or any(family.version == 4 for each in _networks(pods).values() for family in each.families)
+
+
 def service_routing(spec: VirtualContainerHostSpec) -> ServiceRouting:
     """Who makes ClusterIPs work for the Pods."""
     return spec.pod_network.service_routing if spec.pod_network else ServiceRouting.GUEST

@@ -49,6 +49,7 @@ class Finding:
 
 
 _NO_POD = Finding(None, "NoPodYet", "no Pod runs, and only from a Pod's VM can its network be tried")
+NOT_TRIED = Finding(None, "NotTried", "only IPv4 is tried, and the Pods of this node have IPv6 alone")
 _REACHABLE = Finding(True, "Reachable", "the API server and the cluster's DNS answer on the Pods' network")
 
 

@@ -77,6 +77,11 @@ def test_pods_have_an_address_of_each_family_that_has_ranges_ipv4_first() -> Non
     assert told.gateways == ("10.1.0.1", "fd00:10::1")
     alone = pod_network.of_guest(make_alone(gateway=None), NODE, ["fd00:10::20"], "")
     assert (alone.addresses, alone.gateways) == (("fd00:10::20/64",), ())
+    assert (pod_network.has_ipv4(both), pod_network.has_ipv4(make_alone()), pod_network.has_ipv4(make_spec())) == (
+        True,
+        False,
+        True,
+    )
 
 
 def test_peers_of_both_families_are_denied() -> None:

@@ -57,7 +57,7 @@ class PodVM:
         self.proxy = ProxyServer(settings.run)
         self.relay = Relay()
         self.api = APIServer(self.objects, self.relay)
-        self.reachability = reachability.Reachability(self.objects, self.proxy.routes, self.relay)
+        self.reachability = reachability.Reachability(self.proxy.routes, self.relay)
         self.feed = Feed(self.objects, self.proxy.routes, self.relay, self._check)
         self.refused = asyncio.Event()
         self.node, self.dns = "", DNS()
@@ -213,7 +213,6 @@ class PodVM:
 
     def _changed(self) -> None:
         self.proxy.nodes_fed(self.objects.store.all(NODES))
-        self.reachability.wake()
         if self._state is not None and self.objects.known.is_set():
             self._state.changed()
 

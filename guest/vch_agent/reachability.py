@@ -3,7 +3,8 @@
 Tried from the gateway namespace with the Pod's own address, since this card is the only place that sees the network; no
 workload has a part in it. Tried once the Pod is known, when what is to be tried becomes another, and, while something
 fails, again at growing distances: what is reached is not asked again. The provider is told what failed, by the relay,
-also at each new connection, since it keeps nothing; what it makes of it is `provider.reachability`. IPv4 only.
+also at each new connection, since it keeps nothing; what it makes of it is `provider.reachability`. IPv4 only: for a
+Pod without, nothing is tried.
 """
 
 import asyncio
@@ -19,8 +20,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from .pod_network import PodNetwork, Range, ServiceRouting
-from .pod_objects import PodObjects
+from .pod_network import PodNetwork, Range
 from .relay import Relay, Unavailable, Verb
 from .resources import ENDPOINT_SLICES, SERVICES
 from .service_routes import ServiceRoutes
@@ -68,12 +68,14 @@ class Failure:
         return {"what": self.target.what, "address": self.target.address, "port": self.target.port, "why": self.why}
 
 
-def targets(dns: DNS, service: Object | None, slice_: Object | None) -> tuple[Target, ...]:
+def targets(network: PodNetwork, dns: DNS, service: Object | None, slice_: Object | None) -> tuple[Target, ...]:
     """What is to be tried, IPv4. `service`, `slice_`: `kubernetes`, as far as they are known. Pure.
 
     Endpoints if we know them, since one of several that is out of reach fails now and then only; else (who routes
     Services is outside of the guest) the Service's address.
     """
+    if network.address(4) is None:
+        return ()
     servers = [Target(What.CLUSTER_DNS, server, _DNS_PORT) for server in dns.servers]
     found: list[tuple[str, int]] = []
     if slice_ is not None:
@@ -112,8 +114,7 @@ async def attempt(target: Target, open_socket: OpenSocket, name: str, denied: It
 class Reachability:
     """Of one clone."""
 
-    def __init__(self, objects: PodObjects, routes: ServiceRoutes, relay: Relay) -> None:
-        self._objects = objects
+    def __init__(self, routes: ServiceRoutes, relay: Relay) -> None:
         self._routes = routes
         self._relay = relay
         self._wake = asyncio.Event()
@@ -132,22 +133,19 @@ class Reachability:
         """Try and tell, until cancelled, once the Pod is known. `pod`: its namespace and name."""
         if network.address(4) is None:
             return
-        routed = network.service_routing is ServiceRouting.GUEST
-        if routed:
-            await self._routes.known.wait()
+        await self._routes.known.wait()
         while True:
             self._wake.clear()
-            await self._try(self._wanted(dns, routed), dns, network, open_socket)
+            await self._try(self._wanted(network, dns), dns, network, open_socket)
             await self._tell(*pod)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(self._again if self._failures else None):
                     await self._wake.wait()
 
-    def _wanted(self, dns: DNS, routed: bool) -> tuple[Target, ...]:
-        service = self._objects.store.get(SERVICES, "default", "kubernetes")
-        # The API server's own reconciler gives the slice the Service's name.
-        found = self._routes.store.get(ENDPOINT_SLICES, "default", "kubernetes") if routed else None
-        return targets(dns, service, found)
+    def _wanted(self, network: PodNetwork, dns: DNS) -> tuple[Target, ...]:
+        service = self._routes.store.get(SERVICES, "default", "kubernetes")
+        # The API server's own reconciler gives the slice the Service's name. None come where kube-proxy does not run.
+        return targets(network, dns, service, self._routes.store.get(ENDPOINT_SLICES, "default", "kubernetes"))
 
     async def _try(self, wanted: tuple[Target, ...], dns: DNS, network: PodNetwork, open_socket: OpenSocket) -> None:
         now = asyncio.get_running_loop().time

@@ -11,12 +11,10 @@ from typing import Any
 import pytest
 from vch_agent import reachability
 from vch_agent.pod_network import PodNetwork
-from vch_agent.pod_objects import PodObjects
 from vch_agent.reachability import Reachability, Target, What, attempt, targets
 from vch_agent.relay import Relay
 from vch_agent.service_routes import ServiceRoutes
 from vch_agent.setup import DNS
-from vch_agent.store import Store
 
 from tests.guest import build, wires
 from tests.guest.wires import GATEWAY, PEER, POD, Wires, reaches, served
@@ -47,7 +45,7 @@ def make_slice(*addresses: str, port: int = 6443) -> dict[str, Any]:
 
 
 def test_every_endpoint_of_the_api_server_is_tried_and_every_name_server() -> None:
-    assert targets(DNS(("10.96.0.10",)), make_service(), make_slice("10.0.0.2", "10.0.0.1")) == (
+    assert targets(NETWORK, DNS(("10.96.0.10",)), make_service(), make_slice("10.0.0.2", "10.0.0.1")) == (
         Target(What.CLUSTER_DNS, "10.96.0.10", 53),
         Target(What.API_SERVER, "10.0.0.1", 6443),
         Target(What.API_SERVER, "10.0.0.2", 6443),
@@ -55,9 +53,14 @@ def test_every_endpoint_of_the_api_server_is_tried_and_every_name_server() -> No
 
 
 def test_where_the_guest_routes_no_services_the_services_own_address_is_tried() -> None:
-    assert targets(DNS(), make_service(), None) == (Target(What.API_SERVER, "10.96.0.1", 443),)
-    assert targets(DNS(), None, None) == ()
-    assert targets(DNS(("fd00::a",)), None, make_slice("fd00::1")) == (), "the other family is not tried"
+    assert targets(NETWORK, DNS(), make_service(), None) == (Target(What.API_SERVER, "10.96.0.1", 443),)
+    assert targets(NETWORK, DNS(), None, None) == ()
+    assert targets(NETWORK, DNS(("fd00::a",)), None, make_slice("fd00::1")) == (), "the other family is not tried"
+
+
+def test_for_a_pod_without_ipv4_nothing_is_tried() -> None:
+    alone = PodNetwork.parse(build.pod_network(addresses=["fd00:10::20/64"], gateways=[]))
+    assert targets(alone, DNS(("10.96.0.10",)), make_service(), make_slice("10.0.0.1")) == ()
 
 
 @pytest.fixture
@@ -111,12 +114,8 @@ class Cluster:
     def __init__(self) -> None:
         self.told: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.routes, self.relay = ServiceRoutes(), Relay()
-        self.objects = PodObjects(Store(), self._nothing)
-        self.reachability = Reachability(self.objects, self.routes, self.relay)
+        self.reachability = Reachability(self.routes, self.relay)
         self.tried = 0
-
-    async def _nothing(self, _: str) -> str:
-        return ""
 
     def open_socket(self, kind: socket.SocketKind) -> socket.socket:
         self.tried += 1
