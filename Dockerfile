@@ -12,7 +12,9 @@ RUN python3 -m venv /opt/vch \
  && /opt/vch/bin/python -m pip --disable-pip-version-check install --no-cache-dir --require-hashes -r /tmp/requirements-operator.lock \
  && /opt/vch/bin/python -m pip uninstall --yes pip setuptools
 COPY provider /opt/vch/app/provider
-RUN /opt/vch/bin/python -m compileall -q /opt/vch/app
+RUN /opt/vch/bin/python -m compileall -q /opt/vch/app \
+ && printf '#!/opt/vch/bin/python\nimport sys\n\nfrom provider.cli import main\n\nsys.exit(main())\n' >/opt/vch/bin/virtual-kubelet-vch \
+ && chmod 755 /opt/vch/bin/virtual-kubelet-vch
 
 FROM python
 ARG VERSION=0.0.0
@@ -23,9 +25,10 @@ LABEL org.opencontainers.image.title="virtual-kubelet-vch" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=packages /opt/vch /opt/vch
-ENV PYTHONPATH=/opt/vch/app PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 VCH_REVISION=${REVISION}
+ENV PATH=/opt/vch/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    PYTHONPATH=/opt/vch/app PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 VCH_REVISION=${REVISION}
 WORKDIR /
 USER 65532:65532
-# 10250: the kubelet API of virtual nodes; 9464: metrics, if VCH_METRICS_ADDRESS says so.
-EXPOSE 10250 9464
-ENTRYPOINT ["/opt/vch/bin/python", "-m", "provider"]
+# Metrics, if VCH_METRICS_ADDRESS says so; the kubelet API of each virtual node is on a port that is free.
+EXPOSE 9464
+ENTRYPOINT ["virtual-kubelet-vch"]

@@ -76,7 +76,7 @@ class AddressPool:
 
     def meets(self, other: "AddressPool") -> bool:
         """Some address is in both."""
-        return any(a.first <= b.last and b.first <= a.last for a in self.ranges for b in other.ranges)
+        return any(_meet(a, b) for a in self.ranges for b in other.ranges)
 
     def texts(self) -> list[str]:
         """Each range as first-last, or as the one address that it is."""
@@ -199,6 +199,11 @@ def parse_ranges(
             if ipaddress.ip_address(address) in each:
                 raise ValueError(f"the range {_show(each)} contains {address}, which is not a pod VM's")
     return AddressPool(ranges, field)
+
+
+def _meet(one: AddressRange, other: AddressRange) -> bool:
+    same = one.first.version == other.first.version
+    return same and int(one.first) <= int(other.last) and int(other.first) <= int(one.last)
 
 
 def _parse_range(text: str, version: Version) -> AddressRange:

@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,11 +50,11 @@ NEEDS = (
 """busybox must be the static one (it is copied into images that have no libraries), whose place is /bin."""
 
 
-def ensure() -> None:
+def ensure(needs: Sequence[Need] = NEEDS) -> None:
     """Everything is there when this returns; what cannot be is named with the remedy."""
     _check_machine()
     _check_go()
-    missing = [need for need in NEEDS if not _there(need)]
+    missing = [need for need in needs if not _there(need)]
     if missing:
         _install(missing)
     still = [need for need in missing if not _there(need)]

@@ -81,7 +81,16 @@ class Operator:
 
     def start(self, cluster: Cluster, replica: str = "operator", **settings: str) -> Process:
         """Starts a replica of the operator if it does not run. It is ready when its VirtualContainerHosts are."""
-        usual = {
+        return self.state.start(
+            replica,
+            [str(self.python), "-m", "provider"],
+            namespace=self.paths.namespace,
+            env={**venv.environment(self.paths), **self.settings(cluster, replica), **settings},
+        )
+
+    def settings(self, cluster: Cluster, replica: str = "operator") -> dict[str, str]:
+        """The variables of a replica's process."""
+        return {
             **chart.settings(self.paths),
             "VCH_KUBECONFIG": str(self.paths.operator_kubeconfig),
             "VCH_POD_IP": POD_IPS[replica],
@@ -92,12 +101,6 @@ class Operator:
             "VCH_METRICS_ADDRESS": METRICS if replica == "operator" else "",
             "VCH_HEALTH_ADDRESS": HEALTH if replica == "operator" else "",
         }
-        return self.state.start(
-            replica,
-            [str(self.python), "-m", "provider"],
-            namespace=self.paths.namespace,
-            env={**venv.environment(self.paths), **usual, **settings},
-        )
 
     def stop(self, replica: str = "operator") -> bool:
         """Ends it as a Deployment would. True if it went when it was asked to."""

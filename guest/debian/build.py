@@ -21,7 +21,8 @@ from debian.rootfs import Base, BuildFailed  # noqa: E402
 from images import archive, containerd  # noqa: E402
 from images import build as images  # noqa: E402
 
-from e2e.lab import cache, progress  # noqa: E402
+from e2e.lab import cache, debian, progress  # noqa: E402
+from e2e.lab.errors import LabError  # noqa: E402
 
 _GUEST = _CHECKOUT / "guest"
 _HERE = _GUEST / "debian"
@@ -74,7 +75,7 @@ def _build(folder: Path, base: Base, added: dict[str, Path], key: str) -> None:
             disk.make(tree, folder / "base.raw")
     manifest = {
         "name": key,
-        "suite": rootfs.SUITE,
+        "suite": debian.SUITE,
         "kernel": base.release,
         "packages": dict(line.split("\t") for line in base.packages),
         "images": [image.name for image in archive.IMAGES],
@@ -93,7 +94,7 @@ def main() -> int:
     try:
         programs = (arguments.kubelet, arguments.kube_proxy, arguments.rpctool)
         print(make(arguments.cache.resolve(), *(program.resolve() for program in programs)))
-    except (BuildFailed, containerd.PopulateFailed, OSError) as error:
+    except (BuildFailed, containerd.PopulateFailed, LabError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

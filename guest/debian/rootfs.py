@@ -11,12 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from e2e.lab import cache, progress
+from e2e.lab import cache, debian, progress
 
-SUITE = "bookworm"
-MIRROR = os.environ.get("VCH_DEBIAN_MIRROR", "")
-SECURITY_MIRROR = os.environ.get("VCH_DEBIAN_SECURITY_MIRROR", "")
-"""Mirrors to use instead of Debian's own, which mmdebstrap knows, updates and security fixes included."""
 PACKAGES = (
     "ca-certificates",
     "containerd",
@@ -76,7 +72,15 @@ class Base:
 
 def make(root: Path) -> Base:
     """The base, made if it is not in the cache. Raises BuildFailed, OSError."""
-    key = cache.key("debian", SUITE, MIRROR, SECURITY_MIRROR, *PACKAGES, KERNEL, EPOCH, *_EXCLUDED, _KERNEL_HOOK)
+    key = cache.key(
+        "debian",
+        *debian.origin(),
+        *PACKAGES,
+        KERNEL,
+        EPOCH,
+        *_EXCLUDED,
+        _KERNEL_HOOK,
+    )
     return Base(cache.entry(root, key, _build))
 
 
@@ -94,33 +98,20 @@ def _build(folder: Path) -> None:
     base = Base(folder)
     hook = folder / "hook"
     hook.write_text(_KERNEL_HOOK.format(kernel=KERNEL))
-    with progress.step(f"Debian {SUITE} packages of the guest"):
+    with progress.step(f"Debian {debian.SUITE} packages of the guest"):
         run(
             [
                 *("mmdebstrap", "--mode=root", "--variant=essential", f"--include={','.join(PACKAGES)}"),
                 *("--aptopt=Apt::Install-Recommends false", "--aptopt=APT::Sandbox::User root"),
                 *(f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED),
-                *(f'--customize-hook=sh {shlex.quote(str(hook))} "$1"', SUITE, base.tar),
-                *_sources(),
+                *(f'--customize-hook=sh {shlex.quote(str(hook))} "$1"', debian.SUITE, base.tar),
+                *debian.sources(),
             ],
             SOURCE_DATE_EPOCH=EPOCH,
             MMDEBSTRAP_VCH_FOLDER=str(folder),
         )
     hook.unlink()
     _unpack_kernel(base)
-
-
-def _sources() -> list[str]:
-    """Lines for apt's sources.list; none: mmdebstrap's own. Raises BuildFailed."""
-    if not MIRROR and not SECURITY_MIRROR:
-        return []
-    if not MIRROR or not SECURITY_MIRROR:
-        raise BuildFailed("VCH_DEBIAN_MIRROR and VCH_DEBIAN_SECURITY_MIRROR: give both or neither")
-    return [
-        f"deb {MIRROR} {SUITE} main",
-        f"deb {MIRROR} {SUITE}-updates main",
-        f"deb {SECURITY_MIRROR} {SUITE}-security main",
-    ]
 
 
 def _unpack_kernel(base: Base) -> None:
