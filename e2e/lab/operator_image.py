@@ -1,7 +1,7 @@
 """The operator's image: the Dockerfile built by buildah, upon a base made here of Debian packages, and run by runc.
 
 No registry is asked for the base, so that a test needs none; the Dockerfile's own default is Photon. A container runs
-as the chart has it: an unprivileged user, no capability, a root file system that is read only.
+as the chart has it: an unprivileged user, no capability, a root file system that is read only but for /tmp.
 """
 
 import json
@@ -75,6 +75,7 @@ def bundle(image: Image, folder: Path, *, namespace: str, env: Mapping[str, str]
         "capabilities": {},
         "noNewPrivileges": True,
     }
+    spec["mounts"].append({"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev"]})
     spec["mounts"] += [
         {"destination": str(file), "type": "bind", "source": str(file), "options": ["rbind", "ro"]} for file in files
     ]

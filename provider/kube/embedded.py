@@ -5,7 +5,7 @@ What is watched and what is done with it is decided by whoever brings the regist
 
 import asyncio
 from collections.abc import Callable, Collection, Iterator
-from typing import Any
+from typing import Any, cast
 
 import kopf
 from kubernetes.aio import client
@@ -50,6 +50,10 @@ async def run(
         await asyncio.gather(operator, starting, return_exceptions=True)
 
 
+_IDENTITY = "virtual-kubelet-vch"
+"""For kopf's peering, which is not used. Else kopf looks for the user's name, which a container's need not have."""
+
+
 class _Everything(Collection[Any]):
     """Contains whatever is asked for."""
 
@@ -67,7 +71,12 @@ async def _operate(registry: kopf.OperatorRegistry, settings: kopf.OperatorSetti
     """`kopf.operator`, but for its end: that one cancels all tasks of the loop that are younger than the operator. In
     this process those are other virtual nodes', and the campaigns that have to give their Leases back."""
     tasks = await kopf.spawn_tasks(
-        registry=registry, settings=settings, standalone=True, clusterwide=True, ready_flag=ready
+        registry=registry,
+        settings=settings,
+        identity=cast("Any", _IDENTITY),
+        standalone=True,
+        clusterwide=True,
+        ready_flag=ready,
     )
     await kopf.run_tasks(tasks, ignored=_Everything())
 
