@@ -29,7 +29,9 @@ class KubeProxy:
 
     def start(self) -> None:
         """Starts it unless it runs; does not wait for it: it looks for the Node that it runs on for half a minute, and
-        goes on without."""
+        goes on without. One that runs is left alone: it ends when its configuration is written, were it the same."""
+        if self.state.running("kube-proxy"):
+            return
         authority = Authority(self.paths.pki)
         certificate, key = authority.issue("kube-proxy", _USER)
         own = kubeconfig.write(
