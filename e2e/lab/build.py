@@ -1,4 +1,5 @@
-"""What is built from source, each through the cache: Kubernetes, CoreDNS, Helm, govc, the simulator, the guest images.
+"""What is built from source, each through the cache: Kubernetes, CoreDNS, metrics-server, Helm, govc, the simulator,
+the guest images.
 
 The first build of Kubernetes takes about a quarter of an hour on two cores; everything after that seconds.
 """
@@ -44,6 +45,11 @@ def kubernetes(paths: Paths) -> Path:
 def coredns(paths: Paths) -> Path:
     """The cluster's DNS server."""
     return _program(paths, "dns", "coredns", "./cmd/coredns", "-s -w")
+
+
+def metrics_server(paths: Paths) -> Path:
+    """What `kubectl top` and the HorizontalPodAutoscaler ask."""
+    return _program(paths, "metricsserver", "metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server", "-s -w")
 
 
 def govc(paths: Paths) -> Path:

@@ -14,7 +14,6 @@ NAMESPACE = "vch-system"
 RELEASE = "virtual-kubelet-vch"
 """The account's name as well, and that of the roles."""
 _FOR_PODS = ("deployment.yaml", "poddisruptionbudget.yaml", "service-metrics.yaml", "networkpolicy.yaml")
-_TOKEN_HOURS = 24 * 365
 
 
 def install_kinds(paths: Paths) -> None:
@@ -40,13 +39,8 @@ def settings(paths: Paths) -> dict[str, str]:
 
 
 def write_kubeconfig(paths: Paths, place: Path, account: str = RELEASE) -> None:
-    """The admin's cluster, and a token of one of the chart's ServiceAccounts: the operator's, or a hook's."""
-    duration = f"--duration={_TOKEN_HOURS}h"
-    token = kubectl.run(paths, "create", "token", account, f"--namespace={NAMESPACE}", duration).strip()
-    config = json.loads(kubectl.run(paths, "config", "view", "--raw", "--minify", "-o=json"))
-    config["users"] = [{"name": config["contexts"][0]["context"]["user"], "user": {"token": token}}]
-    place.touch(mode=0o600)
-    place.write_text(json.dumps(config, indent=2) + "\n")
+    """For one of the chart's ServiceAccounts: the operator's, or a hook's."""
+    kubectl.write_kubeconfig(paths, place, NAMESPACE, account)
 
 
 def _rendered(paths: Paths) -> list[tuple[str, str]]:

@@ -3,9 +3,12 @@
 import json
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 
 from e2e.lab.errors import LabError
 from e2e.lab.paths import Paths
+
+_TOKEN_HOURS = 24 * 365
 
 
 def command(paths: Paths, *arguments: str) -> list[str]:
@@ -25,3 +28,13 @@ def run(paths: Paths, *arguments: str, stdin: str | None = None) -> str:
 def apply(paths: Paths, *objects: Mapping[str, object]) -> None:
     """`kubectl apply` of objects, as the admin."""
     run(paths, "apply", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+
+
+def write_kubeconfig(paths: Paths, place: Path, namespace: str, account: str) -> Path:
+    """The admin's cluster, and a token of a ServiceAccount."""
+    token = run(paths, "create", "token", account, f"--namespace={namespace}", f"--duration={_TOKEN_HOURS}h").strip()
+    config = json.loads(run(paths, "config", "view", "--raw", "--minify", "-o=json"))
+    config["users"] = [{"name": config["contexts"][0]["context"]["user"], "user": {"token": token}}]
+    place.touch(mode=0o600)
+    place.write_text(json.dumps(config, indent=2) + "\n")
+    return place

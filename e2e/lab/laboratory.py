@@ -43,6 +43,8 @@ def up(paths: Paths, *, guests: Sequence[str] = ("qemu",), vcenter: bool = True,
         programs = build.simulator(paths) if vcenter else None
         images = build.images(paths, guests, kubernetes, programs) if programs else {}
         python = venv.ensure(paths) if operator else None
+        if operator:
+            build.metrics_server(paths)  # tests that start it have no way to its source from where they are
         cluster.decide(state)
         coredns = build.coredns(paths) if operator and state.facts["cluster"] == "local" else None
         _network(paths, state)

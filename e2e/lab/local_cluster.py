@@ -5,7 +5,8 @@ The four are one program (`e2e/controlplane`), started here once for each compon
 What a cluster of kubeadm's would have and the virtual node depends on is as there: Node and RBAC authorisation,
 NodeRestriction, signed service account tokens, and an API server that shows a client certificate to the kubelet API
 and verifies the other side's against the same CA, with which kube-controller-manager signs the requests of virtual
-nodes for theirs. What a cluster's nodes would do for ClusterIPs does `kube_proxy`.
+nodes for theirs. It passes requests on to other API servers (aggregation), as to `metrics_server`'s. What a cluster's
+nodes would do for ClusterIPs does `kube_proxy`.
 """
 
 import http.client
@@ -22,6 +23,7 @@ SERVICES, SERVICES6 = "10.96.0.0/16", "fd96::/108"
 _FIRST_SERVICE = "10.96.0.1"
 _ETCD = "http://127.0.0.1:2379"
 _KUBELET_CLIENT = "kube-apiserver-kubelet-client"
+_FRONT_PROXY = "front-proxy-client"
 _AUDIT_POLICY = Path(__file__).with_name("audit-policy.yaml")
 
 
@@ -97,6 +99,8 @@ class LocalCluster:
         addresses = [f"IP:{address}" for address in ("127.0.0.1", netns.POD_GATEWAY, _FIRST_SERVICE)]
         serving = authority.issue("apiserver", "kube-apiserver", addresses=[*addresses, "DNS:localhost", *names])
         kubelet_client = authority.issue(_KUBELET_CLIENT, _KUBELET_CLIENT)
+        front_proxy = Authority(self.paths.pki / "front-proxy", "vch-lab-front-proxy-ca")
+        proxy_client = front_proxy.issue(_FRONT_PROXY, _FRONT_PROXY)
         public, private = authority.signing_pair("service-accounts")
         self._start(
             "kube-apiserver",
@@ -109,6 +113,11 @@ class LocalCluster:
             f"--kubelet-client-certificate={kubelet_client[0]}",
             f"--kubelet-client-key={kubelet_client[1]}",
             "--kubelet-preferred-address-types=InternalIP",
+            *(f"--proxy-client-cert-file={proxy_client[0]}", f"--proxy-client-key-file={proxy_client[1]}"),
+            f"--requestheader-client-ca-file={front_proxy.certificate}",
+            f"--requestheader-allowed-names={_FRONT_PROXY}",
+            *("--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group"),
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
             *(f"--service-account-key-file={public}", f"--service-account-signing-key-file={private}"),
             f"--service-cluster-ip-range={SERVICES},{SERVICES6}",

@@ -2,7 +2,8 @@
 
 One CA signs everything, as a real cluster's does for what matters here: the API server's client certificate for the
 kubelet API and the serving certificates of virtual nodes, which kube-controller-manager signs with it, are verified
-against it in both directions.
+against it in both directions. The one exception is as there too: a CA of its own for the certificate by which the API
+server passes users on to the API servers behind it.
 """
 
 import subprocess
@@ -17,14 +18,14 @@ DAYS = "30"
 class Authority:
     """A CA in a folder. Issues what is missing, keeps what is there."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = "vch-lab-ca") -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
         if not self.certificate.exists():
             _openssl(
                 *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-days", DAYS),
-                *("-subj", "/CN=vch-lab-ca", "-keyout", str(self.key), "-out", str(self.certificate)),
+                *("-subj", f"/CN={name}", "-keyout", str(self.key), "-out", str(self.certificate)),
                 *("-addext", "keyUsage=critical,keyCertSign,cRLSign,digitalSignature"),
             )
 
