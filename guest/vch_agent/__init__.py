@@ -15,6 +15,8 @@ One life, read top to bottom, is the order in which data flows::
       └─ netlink, routing, announcement    address, route and MAC without an exec
     gateway ─ gateway_links ─ namespace    the namespace that all of the Pod's traffic passes
       └─ firewall, cni                     what may pass, and how the Pod gets its end
+    lease ─ kept_lease                     the Pod's address, where a DHCP server gives it
+      └─ dhcp_client ─ dhcp, arp_probe     asked for, kept and given back
     keys                                   certificate of this clone, made by a fresh process
     resources ─ store ─ state              the objects of one pod; watch fan-out; tmpfs copy
     pod_objects                            what is fed, in the order in which the kubelet may see it

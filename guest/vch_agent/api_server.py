@@ -8,7 +8,7 @@ import asyncio
 import base64
 import hmac
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from . import discovery, reads, status
@@ -55,6 +55,8 @@ class APIServer:
         self.runtime_version = ""
         """As the kubelet writes it in its node's status."""
         self.version_changed: Callable[[str], None] = lambda _: None
+        self.ending: Callable[[], Awaitable[None]] = _nothing
+        """Awaited before the Pod's final delete is asked for: nothing of it runs any more."""
         self.refused = False
         """Set for good when this clone may not serve."""
 
@@ -98,6 +100,8 @@ class APIServer:
             return Response(201, body)
         if verb is Verb.PATCH_EVENT and target.name in self._own_events:
             return Response(200, body)
+        if verb is Verb.DELETE_POD:
+            await self.ending()
         try:
             code, value = await self._relay.request(
                 verb, target.namespace, target.name, request.headers.get("content-type", ""), body
@@ -147,6 +151,10 @@ class APIServer:
     def pods_watched(self) -> bool:
         """Whether the kubelet waits for its pod: it has listed once and watches."""
         return self._store.watched(PODS)
+
+
+async def _nothing() -> None:
+    return
 
 
 def merge(old: Any, patch: Any) -> Any:

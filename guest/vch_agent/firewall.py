@@ -7,6 +7,7 @@ address becomes is decided before, in tables that are not ours.
 
 from collections.abc import Iterable
 
+from .dhcp import CLIENT_PORT, SERVER_PORT
 from .pod_network import PodNetwork
 
 TABLE = "vch"
@@ -43,6 +44,7 @@ table inet {TABLE} {{
   set own6 {{ type ipv6_addr; }}
   set denied4 {{ type ipv4_addr; flags interval; }}
   set denied6 {{ type ipv6_addr; flags interval; }}
+  set dhcp {{ type inet_service; }}
   chain policy_egress {{ }}
   chain policy_ingress {{ }}
   chain egress {{ }}
@@ -74,6 +76,7 @@ table inet {TABLE} {{
     accept
   }}
   chain spoofed {{
+    udp dport @dhcp drop
     iifname "pod" ip saddr != @own4 drop
     iifname "pod" ip6 saddr {{ ::, fe80::/10 }} icmpv6 type {{ nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert }} accept
     iifname "pod" ip6 saddr != @own6 drop
@@ -114,14 +117,19 @@ def table() -> str:
 
 
 def members(network: PodNetwork) -> str:
-    """The Pod's addresses and what it must not reach, in the place of what was told before."""
+    """The Pod's addresses and what it must not reach, in the place of what was told before.
+
+    Where its address is a DHCP server's, it neither speaks to such servers nor hears them: the lease is the agent's,
+    whose own frames do not come by here.
+    """
     own = {version: [address.ip for address in network.addresses if address.version == version] for version in (4, 6)}
     denied = {version: [each for each in network.denied if each.first.version == version] for version in (4, 6)}
-    return "".join(
+    addresses = "".join(
         _set(f"{name}{version}", values[version])
         for name, values in (("own", own), ("denied", denied))
         for version in (4, 6)
     )
+    return addresses + _set("dhcp", (SERVER_PORT, CLIENT_PORT) if network.dhcp else ())
 
 
 def _set(name: str, values: Iterable[object]) -> str:

@@ -15,7 +15,8 @@ import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from . import announcement, cni, files, firewall, nic
+from . import announcement, cni, dhcp, files, firewall, nic
+from .dhcp_client import DHCPClient
 from .gateway_links import POD, UPLINK, Links
 from .namespace import Namespace
 from .netlink import Link, Netlink, link_events
@@ -39,7 +40,8 @@ class Gateway:
         self._cards = Cards(settings.nic, settings.pod_nic)
         self._links = Links(self._namespace)
         self._wire: Netlink | None = None
-        self._network: PodNetwork | None = None
+        self.network: PodNetwork | None = None
+        """What it was configured with last."""
         self._sysctls: Mapping[str, str] = {}
 
     async def build(self, sysctls: Mapping[str, str]) -> None:
@@ -62,14 +64,17 @@ class Gateway:
     async def configure(self, network: PodNetwork, mac: str | None) -> None:
         """The Pod's addresses, once built; `mac` None: the card has the right one. Idempotent.
 
-        The card need not be connected for this. Raises OneCard, OSError, ProgramFailed.
+        Without addresses (they are a DHCP server's, see `lease`) all but them. The card need not be connected for
+        this. Raises OneCard, OSError, ProgramFailed.
         """
         inside = self._inside()
         with Netlink() as root:
             uplink = nic.with_mac(inside, await self._adopt(root, inside), mac)
             self._links.address(root, inside, uplink, network)
         await self.nft(firewall.members(network))
-        self._network = network
+        self.network = network
+        if not network.addresses:
+            return
         self._conflist.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
         files.write(self._conflist, cni.conflist(network, self._pods_sysctls()), 0o644)
         self._announce(uplink)
@@ -78,6 +83,22 @@ class Gateway:
     async def keep(self) -> None:
         """Mend and announce, until cancelled. A failure is logged and tried again."""
         await nic.persistently("the Pod's network", self._watch)
+
+    async def dhcp_client(self, identifier: bytes, hostname: str) -> DHCPClient:
+        """On the Pod's card, as soon as that is connected. Raises OSError."""
+        inside = self._inside()
+        with self._namespace.call(link_events) as events:
+            async for links in nic.changes(inside, events):
+                for link in links:
+                    if link.name == UPLINK and link.carrier:
+                        return DHCPClient(self._namespace, link, dhcp.Client(link.mac, identifier, hostname))
+        raise AssertionError("interfaces change for ever")
+
+    async def cut(self) -> None:
+        """Nothing leaves or enters by the Pod's card any more, and nobody is answered. Raises OSError."""
+        inside = self._inside()
+        if (uplink := inside.link(UPLINK)) is not None:
+            inside.set_up(uplink.index, up=False)
 
     def listen(self, address: str, port: int) -> socket.socket:
         """A listening TCP socket inside, non-blocking, for programs inside; port 0 is any. Raises OSError.
@@ -100,7 +121,7 @@ class Gateway:
         """
 
         def made() -> socket.socket:
-            own = self._network.address(4) if self._network else None
+            own = self.network.address(4) if self.network else None
             if own is None:
                 raise OSError(errno.EADDRNOTAVAIL, "the Pod has no IPv4 address")
             opened = socket.socket(socket.AF_INET, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
@@ -129,7 +150,7 @@ class Gateway:
                 if not any(link.name == POD for link in links):
                     log.info("the Pod's veth is gone, and made again")
                     with Netlink() as root:
-                        self._links.join_pod(root, inside, self._network)
+                        self._links.join_pod(root, inside, self.network)
                 uplink = next((link for link in links if link.name == UPLINK), None)
                 if uplink is not None and uplink.carrier and not connected:
                     self._announce(uplink)
@@ -146,8 +167,8 @@ class Gateway:
         return self._namespace.call(there)
 
     def _announce(self, uplink: Link) -> None:
-        if self._network is not None:
-            told = [address.ip for address in self._network.addresses]
+        if self.network is not None:
+            told = [address.ip for address in self.network.addresses]
             self._namespace.call(lambda: announcement.send(uplink, told))
 
     async def _adopt(self, root: Netlink, inside: Netlink) -> Link:

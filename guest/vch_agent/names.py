@@ -5,7 +5,9 @@ The machine's own. A Pod has its host name and /etc/hosts of the kubelet; of the
 """
 
 import hashlib
+import os
 import socket
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,3 +41,13 @@ def adopt(identity: Identity, etc: Path, set_hostname: Callable[[str], None] = s
     files.write(etc / "machine-id", f"{machine_id(identity.clone_id)}\n", 0o444)
     files.write(etc / "hosts", hosts(identity), _READABLE)
     files.write(etc / "resolv.conf", resolv_conf(identity), _READABLE)
+
+
+def boot_id(run: Path) -> str:
+    """Of this boot or thaw: the kernel's own is the parent's in every clone. Raises OSError."""
+    path = run / "boot-id"
+    known = files.read(path)
+    if known is None:
+        known = str(uuid.UUID(bytes=os.urandom(16), version=4))
+        files.write(path, known)
+    return known

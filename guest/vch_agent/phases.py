@@ -10,7 +10,7 @@ import logging
 import random
 from typing import Any
 
-from . import guestinfo, parent, plan, preparation, stillness, thaw
+from . import guestinfo, nic, parent, plan, preparation, stillness, thaw
 from .feed import Refusal
 from .gateway import OneCard
 from .guestinfo import GuestInfo
@@ -21,6 +21,7 @@ from .parenthood import Parenthood, ask
 from .pod_vm import PodVM
 from .preparation import PreparationFailed
 from .process import ProgramFailed
+from .reachability import Reachability
 from .sd_notify import notify
 from .settings import Settings
 from .setup import GUEST, Setup
@@ -99,6 +100,7 @@ async def _clone(vm: PodVM, machine: Machine, system: System, value: dict[str, A
         asyncio.create_task(vm.gateway.keep()),
         asyncio.create_task(_look_around(vm)),
         asyncio.ensure_future(machine.keep_announced(who.address.ip, cards)),
+        *([asyncio.ensure_future(nic.persistently("the Pod's lease", vm.lease.keep))] if who.pod_network.dhcp else []),
     ]
     try:
         await _watch_over(vm)
@@ -111,8 +113,9 @@ async def _look_around(vm: PodVM) -> None:
     """Whether the cluster is reached from the Pod's network, until cancelled."""
     await vm.objects.known.wait()  # a standby clone has its pod by then
     assert vm.identity is not None
-    who = vm.identity
-    await vm.reachability.keep(vm.dns, who.pod_network, vm.gateway.sender, (who.namespace, who.name))
+    assert vm.gateway.network is not None  # with a lease, if it is one, before the Pod is told
+    who, looked = vm.identity, Reachability(vm.proxy.routes, vm.relay)
+    await looked.keep(vm.dns, vm.gateway.network, vm.gateway.sender, (who.namespace, who.name))
 
 
 async def _start(vm: PodVM, system: System, who: Identity) -> None:

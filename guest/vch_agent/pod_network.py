@@ -5,7 +5,7 @@ Every error names the field. What is made of it is `gateway`'s business.
 
 import ipaddress
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -44,22 +44,29 @@ class PodNetwork:
     """The Pod's place in its network. Raised errors name the field that is wrong."""
 
     addresses: tuple[Interface, ...]
-    """The first is the primary; one of each family at most."""
+    """The first is the primary; one of each family at most. None as long as a DHCP server has given none."""
     gateways: tuple[Address, ...]
     """One of each family at most."""
     isolation: Isolation
     denied: tuple[Range, ...]
     """What the Pod must not reach; in order, apart from each other."""
+    dhcp: bool = False
+    """The address and the gateway come from a DHCP server of the network."""
 
     @classmethod
     def parse(cls, value: Any) -> "PodNetwork":
         """From the decoded member. Raises ValueError."""
         if not isinstance(value, dict):
             raise ValueError(f"{_AT}: an object is required")
+        dhcp = value.get("dhcp", False)
+        if not isinstance(dhcp, bool):
+            raise ValueError(f"{_AT}.dhcp: true or false is required")
         addresses = tuple(_each(value, "addresses", ipaddress.ip_interface))
-        if not addresses:
+        if not addresses and not dhcp:
             raise ValueError(f"{_AT}.addresses: at least one is required")
         gateways = tuple(_each(value, "gateways", ipaddress.ip_address))
+        if dhcp and (addresses or gateways):
+            raise ValueError(f"{_AT}.dhcp: addresses and gateways are the DHCP server's to give")
         families = _families("addresses", addresses)
         for gateway in gateways:
             if gateway.version not in families:
@@ -70,7 +77,12 @@ class PodNetwork:
             gateways=gateways,
             isolation=_isolation(value.get("isolation")),
             denied=tuple(merged(_each(value, "denied", _range))),
+            dhcp=dhcp,
         )
+
+    def leased(self, address: ipaddress.IPv4Interface, gateway: ipaddress.IPv4Address | None) -> "PodNetwork":
+        """With what a DHCP server has given."""
+        return replace(self, addresses=(address,), gateways=(gateway,) if gateway else ())
 
     def address(self, version: int) -> Interface | None:
         """Of that family, 4 or 6."""

@@ -7,14 +7,12 @@ standby clone latches its pod when it is bound, and then the same holds for that
 
 import asyncio
 import logging
-import os
 import ssl
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import clock, files, guestinfo, identity, kubeletconfig, names, parent, pki, reachability, splice
+from . import clock, files, guestinfo, identity, kubeletconfig, names, parent, pki, splice
 from .api_server import APIServer, bearer
 from .feed import Feed, Refusal, Welcome
 from .gateway import Gateway
@@ -23,6 +21,7 @@ from .http_server import HTTPServer
 from .identity import Identity, Phase
 from .keys import ServingKey
 from .latch import Latch, Latched
+from .lease import PodLease
 from .parent import Facts, ParentPhase
 from .pki import LocalPKI
 from .pod_objects import PodObjects
@@ -57,7 +56,8 @@ class PodVM:
         self.proxy = ProxyServer(settings.run)
         self.relay = Relay()
         self.api = APIServer(self.objects, self.relay)
-        self.reachability = reachability.Reachability(self.proxy.routes, self.relay)
+        self.lease = PodLease(settings, gateway, self.relay)
+        self.api.ending = self.lease.release
         self.feed = Feed(self.objects, self.proxy.routes, self.relay, self._check)
         self.refused = asyncio.Event()
         self.node, self.dns = "", DNS()
@@ -107,6 +107,7 @@ class PodVM:
         except Latched as error:
             raise Refusal(error.reason, str(error)) from error
         self.identity = who
+        self.lease.of(who)
         self.objects.forget()  # empty was right for a parent; of the clone's pod nothing is known yet
         self.proxy.routes.forget()
         self._state = State(self.settings.run / "state.json", who.clone_id, self.objects.exported)
@@ -125,7 +126,7 @@ class PodVM:
         """Listen for the provider. Raises OSError."""
         assert self.identity is not None
         assert self._pki is not None
-        self._boot_id = self._boot()
+        self._boot_id = names.boot_id(self.settings.run)
         self._port = ProviderPort(server_context(key, self.identity), self.feed.serve, self._to_kubelet)
         self._port.listen(str(self.identity.address.ip), self.settings.provider_port)
 
@@ -169,6 +170,7 @@ class PodVM:
                 await self._refuse_as("OtherPod", message, standby.clone_id)
             self._adopt_names(who, self.settings.etc)
             self.identity = who
+            self.lease.of(who)
             self.latch.bind(who)
             log.info("bound to pod %s/%s", who.namespace, who.name)
 
@@ -238,12 +240,3 @@ class PodVM:
         if self._kubelet_tls is None:  # not at the thaw, which it would make longer
             self._kubelet_tls = kubelet_context(self._pki)
         await splice.splice((reader, writer), await splice.kubelet(self._kubelet_tls, self.settings.kubelet_port))
-
-    def _boot(self) -> str:
-        """An id of this boot or thaw: the kernel's own boot_id is the parent's in every clone."""
-        path = self.settings.run / "boot-id"
-        boot_id = files.read(path)
-        if boot_id is None:
-            boot_id = str(uuid.UUID(bytes=os.urandom(16), version=4))
-            files.write(path, boot_id)
-        return boot_id

@@ -123,7 +123,8 @@ class Reachability:
         self._attempts = 0
         self._again = 0.0  # at which instant; while something fails
         self._told: object = None
-        relay.attached_to = routes.changed = self.wake
+        routes.changed = self.wake
+        relay.on_attach.append(self.wake)
 
     def wake(self) -> None:
         """Something may be another: what is to be tried, or whom to tell."""

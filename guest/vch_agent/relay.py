@@ -27,7 +27,11 @@ class Verb(StrEnum):
     PATCH_EVENT = "patchEvent"
     CREATE_TOKEN = "createToken"  # noqa: S105 - a verb
     DELETE_POD = "deletePod"
-    REPORT_REACHABILITY = "reportReachability"  # of the agent's own: `reachability`
+    # Of the agent's own, not the kubelet's:
+    REPORT_REACHABILITY = "reportReachability"
+    """What of the cluster is reached from the Pod's network (`reachability`)."""
+    REPORT_LEASE = "reportLease"
+    """What has become of the Pod's address (`lease`)."""
 
 
 class Unavailable(Exception):
@@ -44,8 +48,8 @@ class Relay:
         self._waiting: dict[int, asyncio.Future[tuple[int, Any]]] = {}
         self.connection = 0
         """Which one it is, counted."""
-        self.attached_to: Callable[[], None] = lambda: None
-        """Called with each new one."""
+        self.on_attach: list[Callable[[], None]] = []
+        """Each is called with each new one."""
 
     def attach(self, send: Send) -> None:
         """Requests go here from now on; those sent to the connection before are given up."""
@@ -53,7 +57,8 @@ class Relay:
         self._send = send
         self.connection += 1
         self._attached.set()
-        self.attached_to()
+        for heard in self.on_attach:
+            heard()
 
     def detach(self, send: Send) -> None:
         """The connection is gone (nothing happens if it was replaced already)."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import clock, entropy, guestinfo, keys, names, nic
+from . import clock, entropy, guestinfo, kept_lease, keys, names, nic
 from .gateway import Gateway
 from .guestinfo import GuestInfo
 from .identity import Identity
@@ -80,7 +80,7 @@ async def settle_in(
             machine.rebind_nic(settings.root)
         await machine.configure_nic(identity.address, identity.gateway, mac, Cards(settings.nic, settings.pod_nic))
         log.info("network card has %s", identity.address)
-        await gateway.configure(identity.pod_network, pods_mac)
+        await gateway.configure(kept_lease.network(settings.lib, identity), pods_mac)
         key = await making
         log.info("key is made")
         return key

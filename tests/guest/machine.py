@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from vch_agent import phases
+from vch_agent.dhcp_client import DHCPClient
 from vch_agent.gateway import Gateway
 from vch_agent.pki import LocalPKI
 from vch_agent.pod_network import PodNetwork
@@ -36,6 +37,7 @@ class PodsGateway:
 
     def __init__(self, done: list[str]) -> None:
         self.done = done
+        self.network: PodNetwork | None = None
         self.built = 0
         self.kept = 0
         self.failing: dict[str, Exception] = {}
@@ -53,6 +55,15 @@ class PodsGateway:
     async def configure(self, network: PodNetwork, mac: str | None) -> None:
         self.done.append("gateway")
         self._fail("configure")
+        self.network = network
+
+    async def dhcp_client(self, identifier: bytes, hostname: str) -> DHCPClient:
+        self.done.append(f"dhcp {hostname}")
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def cut(self) -> None:
+        self.done.append("cut")
 
     def listen(self, address: str, port: int) -> socket.socket:
         self.done.append(f"listen {address}:{port}")

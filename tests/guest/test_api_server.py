@@ -180,6 +180,20 @@ async def test_what_the_cluster_must_answer_is_relayed(
     assert (frame["verb"], frame["namespace"], frame["name"], frame["contentType"]) == (verb, "default", name, kind)
 
 
+async def test_what_has_to_be_given_back_is_before_the_pod_is_deleted(guest: Guest, kubelet: Kubelet) -> None:
+    relayed: list[int] = []
+
+    async def ending() -> None:
+        relayed.append(len(guest.relayed))
+
+    guest.api.ending = ending
+    await guest.objects.snapshot([build.pod()])
+    guest.answer(200)
+    await kubelet.ask("PATCH", f"{POD}/status", {"status": {}})
+    await kubelet.ask("DELETE", POD, {})
+    assert (relayed, len(guest.relayed)) == ([1], 2)
+
+
 async def test_the_clusters_pod_replaces_ours_after_a_status_patch(guest: Guest, kubelet: Kubelet) -> None:
     await guest.objects.snapshot([build.pod(10)])
     guest.answer(200, {**build.pod(11), "status": {"phase": "Running"}})

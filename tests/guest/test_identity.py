@@ -37,6 +37,8 @@ def test_every_field_is_read() -> None:
         ({"podNetwork": build.pod_network(addresses=["10.0.0.2/8", "10.0.0.3/8"])}, "more than one of IPv4"),
         ({"podNetwork": build.pod_network(gateways=["fd00::1"])}, "podNetwork.gateways: fd00::1 is of a family"),
         ({"podNetwork": build.pod_network(gateways="10.0.0.1")}, "podNetwork.gateways: a list"),
+        ({"podNetwork": build.pod_network(dhcp="yes", addresses=[])}, "identity.podNetwork.dhcp: true or false"),
+        ({"podNetwork": build.pod_network(dhcp=True)}, "identity.podNetwork.dhcp: addresses and gateways are"),
         ({"podNetwork": build.pod_network(isolation="Node")}, "podNetwork.isolation: one of Pod, Namespace, None"),
         ({"podNetwork": build.pod_network(denied=["10.0.0.9-10.0.0.1"])}, r"podNetwork.denied\[0\]"),
         ({"podNetwork": build.pod_network(denied=[7])}, r"podNetwork.denied\[0\]"),

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.guest import build
-from tests.guest.machine import Guest
+from tests.guest.machine import Guest, until
 
 _POD = {"namespace": "default", "name": "web", "uid": "uid-1"}
 
@@ -93,3 +93,15 @@ async def test_the_pod_outlives_a_boot(guest: Guest, standby: bool) -> None:
     guest.identify(pod={**_POD, "uid": "uid-2"})
     async with guest.agent():
         assert "of pod uid-1" in (await guest.report("Refused"))["message"]
+
+
+async def test_a_standby_clone_asks_for_no_address_before_it_has_a_pod_whose_name_to_give(guest: Guest) -> None:
+    network = build.pod_network(dhcp=True, addresses=[], gateways=[])
+    guest.identify(pod=None, hostname="", podNetwork=network)
+    async with guest.agent():
+        port = (await guest.report())["port"]
+        assert (await (await guest.provider(port)).hello(uid=""))["podUID"] == ""
+        assert not [each for each in guest.done if each.startswith("dhcp")]
+        guest.identify(pod=_POD, podNetwork=network)
+        assert (await (await guest.provider(port)).hello())["podUID"] == "uid-1"
+        await until(lambda: "dhcp web" in guest.done)
