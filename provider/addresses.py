@@ -138,7 +138,9 @@ class PodVMAddresses:
         used: Callable[[], Collection[str]],
         namespaces: Mapping[str, Sequence[AddressPool]] | None = None,
     ) -> None:
-        """`pods`: a pool of each family at most, the primary first; or by namespace, where each has its own."""
+        """`pods`: a pool of each family at most, the primary first; or by namespace, where each has its own; or none
+        of either, where they are leased.
+        """
         self._management = AddressBook(management, used)
         self._pods = tuple(AddressBook(pool, used) for pool in pods)
         self._namespaces = {
@@ -149,7 +151,7 @@ class PodVMAddresses:
     def __len__(self) -> int:
         """How many pod VMs can have all of theirs."""
         pods = [min(book.pool.size for book in books) for books in (self._pods, *self._namespaces.values()) if books]
-        return min(self._management.pool.size, sum(pods))
+        return min(self._management.pool.size, sum(pods)) if pods else self._management.pool.size
 
     def reserve(self, holder: str, namespace: str) -> VMAddresses:
         """The holder's addresses, the same until they are released; the Pod's are its namespace's, where each has its

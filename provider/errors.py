@@ -463,6 +463,18 @@ class GuestRefused(GuestError):
     retry_after = None
 
 
+class NoLease(GuestError):
+    """The network's DHCP server gives the Pod no address. Its agent goes on asking."""
+
+    reason = "NoLease"
+
+
+class AddressRefused(GuestError):
+    """What a DHCP server gave is no address for a Pod. The agent declines it and asks for another."""
+
+    reason = "AddressRefused"
+
+
 class KubeError(ProviderError):
     """Base of what the API server answered: `code` is HTTP's (0: no answer), `status` its metav1.Status, if any."""
 

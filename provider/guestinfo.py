@@ -29,6 +29,7 @@ POD_UID = "vch.pod.uid"
 STANDBY = "vch.standby"
 ADDRESS = "vch.address"
 POD_ADDRESS = "vch.podAddress"
+LEASED = "DHCP"  # in the place of an address: it is leased, see `leased_address`
 CLONE_ID = "vch.cloneId"
 PIN = "vch.pin"
 PARENT_ID = "vch.parentId"
@@ -68,6 +69,7 @@ class PodNetwork:
     gateways: tuple[str, ...]
     isolation: str
     denied: tuple[str, ...]  # networks, addresses and first-last ranges that the Pod must not reach
+    dhcp: bool = False  # addresses and gateways are a DHCP server's to give
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ def encode_clone(facts: CloneFacts) -> dict[str, str]:
         NODE: who.node,
         **_pod_keys(who),
         ADDRESS: facts.network.address,
-        POD_ADDRESS: ",".join(address.partition("/")[0] for address in facts.pod_network.addresses),
+        POD_ADDRESS: ",".join(address.partition("/")[0] for address in facts.pod_network.addresses) or LEASED,
         CLONE_ID: facts.clone_id,
         PIN: "",
         PARENT_ID: origin.parent_id,
@@ -203,7 +205,7 @@ def _pod_keys(who: PodIdentity) -> dict[str, str]:
 
 
 def _addresses(text: str) -> tuple[str, ...]:
-    return tuple(text.split(",")) if text else ()
+    return tuple(text.split(",")) if text not in ("", LEASED) else ()
 
 
 def _identity(facts: CloneFacts) -> str:
@@ -230,6 +232,7 @@ def _pod_network(network: PodNetwork) -> dict[str, Any]:
         "gateways": list(network.gateways),
         "isolation": network.isolation,
         "denied": list(network.denied),
+        **({"dhcp": True} if network.dhcp else {}),
     }
 
 

@@ -27,6 +27,7 @@ from provider.kube.images import ImageObjects
 from provider.kube.objects import ObjectWatches
 from provider.kube.parents import ParentObjects
 from provider.kube.writes import PodWrites
+from provider.leased_address import Leases
 from provider.memory_sampler import MemorySampler
 from provider.node_numbers import NodeNumbers
 from provider.node_view import NodeView
@@ -138,6 +139,7 @@ class NodeParts:
             firewalls=process.firewalls,
             events=self.events,
             relay=RelayController(writes, self.name, given.address),
+            leases=Leases(),
             credentials=given.credentials,
             link=self._link,
             clock=clock,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from provider import addresses, errors, guestinfo
 from provider.addresses import AddressPool, Version
-from provider.api.pod_network import Isolation, PeerTraffic, PodNetwork, ServiceRouting
+from provider.api.pod_network import IPAM, Isolation, PeerTraffic, PodNetwork, ServiceRouting
 from provider.api.vch import VirtualContainerHostSpec
 
 _EVERYBODY = ""
@@ -40,6 +40,8 @@ def pools(spec: VirtualContainerHostSpec, node: str) -> Pools:
                 "a pod VM without spec.podNetwork has two addresses of these: give at least two",
             )
         return Pools(first, (second,))
+    if leased(spec):
+        return Pools(management, ())
     ours = _subnets(management, network.prefix_length)
     networks = _networks(pods)
     own = {
@@ -53,6 +55,16 @@ def pools(spec: VirtualContainerHostSpec, node: str) -> Pools:
     return Pools(management, own[_EVERYBODY])
 
 
+def leased(spec: VirtualContainerHostSpec) -> bool:
+    """The Pods' addresses are a DHCP server's to give."""
+    return spec.pod_network is not None and spec.pod_network.ipam is IPAM.DHCP
+
+
+def management_networks(spec: VirtualContainerHostSpec, node: str) -> list[_Subnet]:
+    """Those that the pod VMs' own addresses are in; `node`: the node's address."""
+    return _subnets(_management(spec, node), spec.network.prefix_length)
+
+
 def of_guest(spec: VirtualContainerHostSpec, node: str, own: Sequence[str], namespace: str) -> guestinfo.PodNetwork:
     """What the guest whose Pod has these addresses, one of each family at most, is told; `node`: its node's address."""
     network, pods = spec.network, spec.pod_network
@@ -63,9 +75,11 @@ def of_guest(spec: VirtualContainerHostSpec, node: str, own: Sequence[str], name
             Isolation.NONE.value,
             (*pools(spec, node).management.texts(), node),
         )
-    denied = [*(str(subnet) for subnet in _subnets(_management(spec, node), network.prefix_length)), node]
+    denied = [*map(str, management_networks(spec, node)), node]
     if pods.peer_traffic is PeerTraffic.DENY:
         denied += [text for pool in pools(spec, node).pods for text in pool.texts()]
+    if leased(spec):
+        return guestinfo.PodNetwork((), (), pods.isolation.value, tuple(denied), dhcp=True)
     its = _networks(pods)[namespace if pods.isolation is Isolation.NAMESPACE else _EVERYBODY]
     families = {family.version: family for family in its.families}
     told = [(address, families[ipaddress.ip_address(address).version]) for address in own]
@@ -80,7 +94,11 @@ def of_guest(spec: VirtualContainerHostSpec, node: str, own: Sequence[str], name
 def has_ipv4(spec: VirtualContainerHostSpec) -> bool:
     """Whether its Pods have addresses of IPv4."""
     pods = spec.pod_network
-    return pods is None or any(family.version == 4 for each in _networks(pods).values() for family in each.families)
+    return (
+        pods is None
+        or leased(spec)
+        or any(family.version == 4 for each in _networks(pods).values() for family in each.families)
+    )
 
 
 def service_routing(spec: VirtualContainerHostSpec) -> ServiceRouting:

@@ -98,7 +98,8 @@ class PodVM:
     power_state: PowerState
     address: str  # the VM's own, allocated by us: `vch.address`
     clone_id: str
-    pod_addresses: tuple[str, ...] = ()  # the Pod's in it, allocated by us, the primary first: `vch.podAddress`
+    # The Pod's in it, allocated by us, the primary first: `vch.podAddress`. None: a DHCP server gives it.
+    pod_addresses: tuple[str, ...] = ()
     pin: str | None = None  # `vch.pin`: out of the guest's reach
     report: GuestReport | None = None
     host: str = ""  # moref of the host that it is on

@@ -185,3 +185,13 @@ def test_a_parent_of_an_older_version_does_not_say_when_it_was_made() -> None:
     marks = json.loads(written[guestinfo.PARENT_MARKS])
     del marks["made"]
     assert decode_parent(written | {guestinfo.PARENT_MARKS: json.dumps(marks)}).marks.made == 0.0
+
+
+def test_an_address_that_is_leased_is_not_known_from_the_vm() -> None:
+    leased = guestinfo.PodNetwork((), (), "Pod", (), dhcp=True)
+    written = guestinfo.encode_clone(make_clone_facts(pod_network=leased))
+    vm = guestinfo.decode_pod_vm("vm-1", "web", PowerState.ON, written)
+    assert vm is not None
+    assert (vm.address, vm.pod_addresses) == ("10.0.0.5", ())
+    assert json.loads(written[guestinfo.IDENTITY])["podNetwork"]["dhcp"] is True
+    assert "dhcp" not in json.loads(guestinfo.encode_clone(make_clone_facts())[guestinfo.IDENTITY])["podNetwork"]

@@ -242,3 +242,13 @@ def test_namespaces_are_apart_where_no_two_share_a_vlan(
     found = pod_isolation.isolation(spec, placed)
     assert (found.isolated, found.reason) == (isolated, "Isolated" if isolated else "PortGroupNotIsolated")
     assert words in found.message
+
+
+def test_with_dhcp_the_guest_asks_for_its_address_and_as_many_pods_fit_as_vms() -> None:
+    spec = make_spec(podNetwork={"ipam": "DHCP"})
+    assert pod_network.pools(spec, NODE).pods == ()
+    told = pod_network.of_guest(spec, NODE, (), "")
+    assert (told.dhcp, told.addresses, told.gateways) == (True, (), ())
+    assert told.denied == ("10.0.0.0/24", NODE)
+    assert not pod_network.of_guest(make_own(), NODE, ["10.1.0.20"], "").dhcp
+    assert pod_network.has_ipv4(spec)

@@ -31,6 +31,7 @@ class ServiceRouting(StrEnum):
 
 class IPAM(StrEnum):
     POOL = "Pool"
+    DHCP = "DHCP"
 
 
 _ENDS = "each.split('-')[0].trim(), each.split('-')[each.split('-').size() - 1].trim(), self.gateway"
@@ -47,8 +48,20 @@ _DENY_NEEDS_ISOLATION = (
 
 
 _A_FAMILY = (
-    "self.isolation == 'Namespace' || has(self.ranges) || has(self.ipv6)",
-    "Pods need addresses: give ranges and prefixLength (IPv4), ipv6, or both",
+    "self.isolation == 'Namespace' || self.ipam == 'DHCP' || has(self.ranges) || has(self.ipv6)",
+    "Pods need addresses: give ranges and prefixLength (IPv4), ipv6, or both, or take them from a DHCP server "
+    "(ipam: DHCP)",
+)
+_DHCP_GIVES_THEM = (
+    "self.ipam != 'DHCP' || "
+    "!(has(self.ranges) || has(self.prefixLength) || has(self.gateway) || has(self.ipv6) || has(self.namespaces))",
+    "with ipam DHCP, the addresses, their prefix length and the gateway are the DHCP server's to give: "
+    "leave ranges, prefixLength, gateway, ipv6 and namespaces out",
+)
+_DENY_NEEDS_POOL = (
+    "self.peerTraffic != 'Deny' || self.ipam == 'Pool'",
+    "peerTraffic Deny needs ipam Pool: of leased addresses nobody knows which are Pods'; "
+    "let the network's gateway keep them apart, or NetworkPolicies",
 )
 _IPV4_IS_WHOLE = (
     "has(self.ranges) ? has(self.prefixLength) : !has(self.prefixLength) && !has(self.gateway)",
@@ -132,6 +145,8 @@ class PodNetwork(Model):
             _IPV4_IS_WHOLE,
             _GATEWAY_OUTSIDE,
             _DENY_NEEDS_ISOLATION,
+            _DHCP_GIVES_THEM,
+            _DENY_NEEDS_POOL,
             _NAMESPACES_WITH_NAMESPACE,
             _NO_NETWORK_BESIDE_NAMESPACES,
         )
@@ -179,4 +194,10 @@ class PodNetwork(Model):
             "outside of it (None)."
         ),
     )
-    ipam: IPAM = Field(IPAM.POOL, description="Where the Pods' addresses come from: Pool is the ranges here.")
+    ipam: IPAM = Field(
+        IPAM.POOL,
+        description=(
+            "Where the Pods' addresses come from: the ranges here (Pool), or a DHCP server of the port group (DHCP, "
+            "IPv4 only, not with isolation Namespace)."
+        ),
+    )

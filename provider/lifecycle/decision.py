@@ -121,6 +121,8 @@ def _deleted(facts: Facts, pod: PodFacts) -> Step:
         return Finish(vm, "the Pod was deleted without grace")
     if vm.pin is None:
         return Finish(vm, "the Pod was deleted before its VM was ready")
+    if not facts.addressed:
+        return Finish(vm, "the Pod was deleted before it had an address")
     if facts.link is Link.REFUSED:
         return Finish(vm, "the guest refuses to serve")
     grace_ends = (facts.deleted_at if facts.deleted_at is not None else facts.now) + pod.grace
@@ -201,6 +203,8 @@ def _with_vm(facts: Facts, pod: PodFacts, vm: PodVM) -> Step:
         return _unpinned(facts, vm)
     if facts.link is Link.REFUSED:
         return Lose("the guest refuses to serve", vm) if has_run else Replace(vm, "its guest refuses to serve")
+    if facts.address_lost:
+        return Lose(facts.address_lost, vm) if has_run else Replace(vm, facts.address_lost)
     return Serve(vm)
 
 

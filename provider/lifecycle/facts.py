@@ -49,6 +49,8 @@ class Facts:
     fed: bool = False  # this process has fed it: containers may have run
     predecessor_on: bool = False  # the VM of an older Pod of the same name still runs
     address_taken: bool = False  # another VM has its address
+    addressed: bool = True  # the Pod's address is known: before, it is not fed
+    address_lost: str = ""  # why it has none any more
     vm_since: float = 0.0  # the VM is as it is (power state, its host connected) since
     silent_since: float = 0.0  # its guest has not been connected since
     outage: str = ""  # why the inventory is not synced any more

@@ -17,6 +17,7 @@ from provider.guest.link import LinkState
 from provider.kube.events import EventRecorder
 from provider.kube.objects import ObjectWatches
 from provider.kube.policy_watch import Firewalls
+from provider.leased_address import Leases
 from provider.parent_slots import Demand
 from provider.parentvm import ParentVM
 from provider.plan import Offer, PodPlan
@@ -114,6 +115,7 @@ class Surroundings:
     firewalls: Firewalls
     events: EventRecorder
     relay: RelayHandlers
+    leases: Leases
     credentials: ClientCredentials
     link: LinkFactory
     reports: reachability.Reports

@@ -13,12 +13,13 @@ from typing import Any
 
 import structlog
 
-from provider import errors, lifecycle, metrics, plan, pod_status, reachability
+from provider import errors, leased_address, lifecycle, metrics, plan, pod_status, reachability
 from provider.backoff import Backoff
 from provider.capacity import Resources
 from provider.lifecycle import Facts, Link
 from provider.pod_controller.announcement import Announcement
 from provider.pod_controller.guest import Guest, References
+from provider.pod_controller.leasing import Leasing
 from provider.pod_controller.making import make_vm
 from provider.pod_controller.protection import Protection
 from provider.pod_controller.surroundings import Surroundings
@@ -49,6 +50,9 @@ class PodWorker:
         self._protection = Protection(uid, surroundings.firewalls, surroundings.events, self._refresh)
         self._serving: asyncio.Task[None] | None = None
         self._announcement = Announcement(lambda: self.pod, self._patch_status, surroundings.clock)
+        self._leasing = Leasing(
+            surroundings, uid, f"{namespace}/{name}", self._announcement.explain, self._address_changed
+        )
         self._pin: tuple[str, str] | None = None  # moref and fingerprint, until the watch shows them
         self._start = metrics.pods.Start(surroundings.node, surroundings.clock)
         self._fed = False
@@ -71,6 +75,7 @@ class PodWorker:
             return  # a UID is never used again: what is told of it after its end is old
         self.pod = pod
         self._protection.pod_seen(pod)
+        self._leasing.pod_seen(pod)
         if pod["metadata"].get("deletionTimestamp"):
             grace = pod_status.pod_facts(pod).grace
             if self._deleted_at is None:
@@ -117,6 +122,8 @@ class PodWorker:
             fed=self._fed,
             predecessor_on=bool(here.inventory.running_namesakes(self.namespace, self.name, self.uid)),
             address_taken=vm is not None and vm.pin is None and here.inventory.address_taken(vm),
+            addressed=vm is None or bool(self._leasing.addresses(vm)),
+            address_lost=self._leasing.lost,
             vm_since=seen.since if seen else 0.0,
             silent_since=self._silent_since,
             outage=str(here.inventory.error or ""),
@@ -171,6 +178,7 @@ class PodWorker:
 
     async def close(self) -> None:
         """End the connection to the guest; the VM stays as it is."""
+        self._leasing.forget()
         self._here.losses.over(self.uid)
         await self._disconnect()
         self._references.close()
@@ -253,11 +261,14 @@ class PodWorker:
             return
         if self._serving:
             self._serving.cancel()
-        relay = self._here.relay.handler_for(vm.identity, vm.pod_addresses, lambda: self.pod, self._before_delete)
 
         async def relay_and_learn(request: RelayRequest) -> RelayReply:
             if request.verb == reachability.VERB:
                 return self._hear(request)
+            if request.verb == leased_address.VERB:
+                return await self._leasing.hear(request, vm, self.pod)
+            addresses = self._leasing.addresses(vm)
+            relay = self._here.relay.handler_for(vm.identity, addresses, lambda: self.pod, self._before_delete)
             reply = await relay(request)
             if reply.code == 200 and reply.object.get("kind") == "Pod" and request.verb == "patchStatus":
                 self.see(reply.object)
@@ -283,12 +294,21 @@ class PodWorker:
 
     async def _serve_guest(self, guest: Guest) -> None:
         try:
-            await guest.run(self._announcement.end())
+            await guest.run(self._before_feeding(guest.vm))
         except Exception:
             self._log.exception("connection to the guest ended by a defect")
             await asyncio.sleep(_AFTER_DEFECT)
         finally:
             self.wake()
+
+    async def _before_feeding(self, vm: PodVM) -> None:
+        await self._leasing.known(vm)
+        await self._announcement.end()
+
+    def _address_changed(self) -> None:
+        if self.guest and self.guest.link is Link.CONNECTED:
+            self._fed = self._fed or bool(self._leasing.addresses(self.guest.vm))
+        self.wake()
 
     def _link_changed(self) -> None:
         answers = self.guest is not None and self.guest.link is Link.CONNECTED
@@ -296,13 +316,12 @@ class PodWorker:
             self._silent_since = self._here.clock.monotonic()
         self._answers = answers
         if self.guest and self.guest.link is Link.CONNECTED:
-            self._fed = True
             self._backoffs.clear()
             took = self._start.reached("guest_ready")
             if took is not None and self.pod is not None:
                 message = f"Guest agent answered {took:.2f}s after the clone was asked for"
                 self._here.events.normal(self.pod, "GuestReady", message)
-        self.wake()
+        self._address_changed()
 
     async def _before_delete(self, identity: PodIdentity) -> None:
         """The guest's kubelet has ended the Pod and asks for the final delete: the VM is off before the object goes."""
@@ -380,6 +399,7 @@ class PodWorker:
         await self._here.vsphere.destroy(vm.moref)
         self._here.inventory.destroyed(vm.moref)
         self._here.release(self.uid)
+        self._leasing.forget()
         self._fed = False
         self._cloned_at = None
         self._log.info("vm destroyed", vm=vm.name, moref=vm.moref)

@@ -18,13 +18,14 @@ from provider.relay.request import (
     check_subject,
     refusal,
 )
-from provider.relay.status import addresses, check_status_patch
+from provider.relay.status import TERMINAL, addresses, check_status_patch
 from provider.relay.tokens import check_token_request
 
 __all__ = [
     "BODY_LIMIT",
     "DEPTH_LIMIT",
     "STRATEGIC_MERGE",
+    "TERMINAL",
     "RelayRefused",
     "RelayReply",
     "RelayRequest",

@@ -31,6 +31,8 @@ class FakeGuests:
         self.firewalls: dict[str, list[KubeObject]] = {}  # by moref: those that were fed with them
         self.relays: dict[str, RelayHandler] = {}  # by moref
         self.reported: dict[str, str] = {}  # by moref: the phase that the kubelet has told
+        self.lease: KubeObject | None = None  # what the agents of Pods without an address say at each connect
+        self.links: dict[str, FakeLink] = {}  # by moref: the newest
         self._vsphere = vsphere
 
     def link(self, vm: PodVM, relay: RelayHandler, on_change: Callable[[LinkState], None]) -> "FakeLink":
@@ -56,6 +58,11 @@ class FakeLink:
         self._pod: KubeObject | None = None
         self._fed = asyncio.Event()
         self._begun: set[asyncio.Task[Any]] = set()
+        guests.links[vm.moref] = self
+
+    def tell(self, lease: KubeObject) -> asyncio.Task[int]:
+        """The agent's word on the Pod's address."""
+        return self._ask("reportLease", lease)
 
     def feed(self, objects: list[KubeObject]) -> None:
         assert [objects[0]["kind"], objects[1]["kind"], objects[-1]["kind"]] == ["Node", "Firewall", "Pod"]
@@ -79,6 +86,8 @@ class FakeLink:
             if now is not state:
                 state = now
                 self._on_change(state)
+                if now is LinkState.CONNECTED and not self._vm.pod_addresses and self._guests.lease:
+                    self.tell(self._guests.lease)
             if state is LinkState.CONNECTED and self._fed.is_set() and self._guests.services_known:
                 await self._sync(self._pod or {})
 

@@ -14,6 +14,7 @@ def stand_by(world: World) -> PodVM:
         identity=make_identity(namespace="", name="", uid=""),
         report=make_report(fingerprint="sha256:vm-99"),
         pin="sha256:vm-99",
+        pod_addresses=("10.1.0.99",),
         origin=origin,
         change_version="1",
     )

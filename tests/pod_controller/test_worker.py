@@ -215,7 +215,8 @@ def make_standby(moref: str) -> PodVM:
     """A standby clone as vSphere shows it."""
     nobody = make_identity(namespace="", name="", uid="")
     vm = make_vm(moref, identity=nobody, pin=f"sha256:{moref}", address=f"10.0.0.{moref[-2:]}", change_version="1")
-    return replace(vm, name="vch-standby-small-c0", origin=CloneOrigin("id-vm-7", "photon", "small"))
+    own = (f"10.1.0.{moref[-2:]}",)
+    return replace(vm, name="vch-standby-small-c0", pod_addresses=own, origin=CloneOrigin("id-vm-7", "photon", "small"))
 
 
 async def test_a_pod_whose_binding_may_have_worked_gets_no_second_vm(world: World) -> None:

@@ -13,6 +13,7 @@ from provider.capacity import Resources
 from provider.collector import Collector
 from provider.guest.credentials import ClientCredentials
 from provider.kube.objects import ObjectRef
+from provider.leased_address import Leases
 from provider.parentvm import ParentVM
 from provider.pod_controller import Inventory, PodController, Surroundings
 from provider.podvm import PodVM, PowerState
@@ -49,8 +50,10 @@ class World:
         self._promises: list[str] = []
         self._tasks: list[asyncio.Task[None]] = []
 
-    def start(self, addresses: str = "10.0.0.5-10.0.0.250", pods: str = "10.1.0.5-10.1.0.250") -> None:
-        """A process begins: it knows nothing but what it is shown. `pods`: their own addresses."""
+    def start(
+        self, addresses: str = "10.0.0.5-10.0.0.250", pods: str = "10.1.0.5-10.1.0.250", *, leased: bool = False
+    ) -> None:
+        """A process begins: it knows nothing but what it is shown. `pods`: their own addresses, unless `leased`."""
         inventory = Inventory("c", "v")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         here = Surroundings(
@@ -59,10 +62,10 @@ class World:
             node=NODE,
             node_labels={},
             node_address="192.0.2.10",
-            spec=make_spec(),
+            spec=make_spec(**({"podNetwork": {"ipam": "DHCP", "portGroup": "pods"}} if leased else {})),
             addresses=PodVMAddresses(
                 parse_ranges([addresses]),
-                [parse_ranges([pods], field="spec.podNetwork.ranges")],
+                [] if leased else [parse_ranges([pods], field="spec.podNetwork.ranges")],
                 inventory.addresses,
             ),
             inventory=inventory,
@@ -76,6 +79,7 @@ class World:
             firewalls=self.firewalls,
             events=cast("Any", self.events),
             relay=RelayController(self.pods, NODE, "192.0.2.10"),
+            leases=Leases(),
             credentials=ClientCredentials("PEM", context, context),
             link=self.guests.link,
             clock=self.clock,
