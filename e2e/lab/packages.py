@@ -30,6 +30,7 @@ class Need:
 
 NEEDS = (
     Need("ip", "iproute2", "network namespaces and bridges"),
+    Need("dnsmasq", "dnsmasq-base", "DHCP servers of tests"),
     Need("nft", "nftables", "what the laboratory's networks keep apart"),
     Need("nsenter", "util-linux", "programs in namespaces"),
     Need("openssl", "openssl", "keys of the control plane and of guests"),
