@@ -25,7 +25,13 @@ def test_the_sets_are_the_pods_alone() -> None:
         "flush set inet vch denied4",
         "add element inet vch denied4 { 10.9.0.1, 10.77.0.0-10.77.0.255 }",
         "flush set inet vch denied6",
+        "flush set inet vch dhcp",
     ]
+
+
+def test_where_the_address_is_leased_the_pod_is_kept_from_dhcp() -> None:
+    leased = firewall.members(_network(dhcp=True, addresses=[], gateways=[])).splitlines()
+    assert leased[-1] == "add element inet vch dhcp { 67, 68 }"
 
 
 def test_cni_moves_the_interface_and_gives_it_the_address() -> None:
