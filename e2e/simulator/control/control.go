@@ -27,6 +27,18 @@ func Handler(v *vcenter.VCenter) http.Handler {
 			done(w, v.Machines.PlayGuestinfo(r.PathValue("id"), values))
 		}
 	})
+	mux.HandleFunc("PUT /vms/{id}/script", func(w http.ResponseWriter, r *http.Request) {
+		var script json.RawMessage
+		if read(w, r, &script) {
+			done(w, v.Machines.Script(r.PathValue("id"), script))
+		}
+	})
+	mux.HandleFunc("PUT /script", func(w http.ResponseWriter, r *http.Request) {
+		var script json.RawMessage
+		if read(w, r, &script) {
+			done(w, v.Machines.ScriptAll(script))
+		}
+	})
 	mux.HandleFunc("GET /calls", func(w http.ResponseWriter, _ *http.Request) { answer(w, v.Faults.Calls()) })
 	mux.HandleFunc("POST /calls/reset", func(w http.ResponseWriter, _ *http.Request) {
 		v.Faults.Reset()

@@ -105,6 +105,12 @@ type Killer interface {
 	Kill() error
 }
 
+// Scripted is a Guest, or a Backend for all of its, that behaves as it is told
+// to: a JSON object that is the backend's to understand.
+type Scripted interface {
+	Follow(script []byte) error
+}
+
 // Backend makes guests of one kind.
 type Backend interface {
 	// Name is the value of extraConfig sim.guest that chooses it.

@@ -26,6 +26,7 @@ import (
 type options struct {
 	listen, control, stateDir, readyFile string
 	qemuImage, nativeImage               string
+	simulated                            string
 	cgroups                              string
 	user, password                       string
 	logins                               logins
@@ -84,6 +85,8 @@ func main() {
 		"NAME=BRIDGE[,isolated|,vlan=N]: the bridge that network cards on a port group are on; can be repeated")
 	flag.StringVar(&o.qemuImage, "qemu-image", "", "folder of the QEMU guest image; none: no qemu guests")
 	flag.StringVar(&o.nativeImage, "native-image", "", "folder of the native guest image; none: no native guests")
+	flag.StringVar(&o.simulated, "simulated", "",
+		"address:port at which simulated guests are reached, at all addresses that are routed here; none: no such guests")
 	flag.StringVar(&o.cgroups, "cgroups", "vch-simulator", "how the cgroups of native guests are called, before the VM's ID")
 	flag.StringVar(&o.user, "user", "administrator", "user name to log in with")
 	flag.StringVar(&o.password, "password", "vch", "password to log in with")
