@@ -34,6 +34,8 @@ HARDWARE_ADDRESSES = {
     TEAM_BRIDGE: "02:76:63:68:00:02",
 }
 PREFIX_LENGTH = 24
+SIMULATED = "10.80.0.0/16"
+"""Of simulated guests: every address of it is the namespace's own, and their one listener's."""
 REGISTRY = f"{GATEWAY}:5000"
 """Where guests pull from, as a mirror."""
 GUESTS = "10.77.0.16-10.77.0.250"
@@ -77,6 +79,7 @@ def create(name: str, node_addresses: Sequence[str], reserved_ports: Sequence[in
     _bridge(name, BRIDGE, (GATEWAY, *node_addresses))
     _bridge(name, POD_BRIDGE, (POD_GATEWAY,))
     _bridge(name, TEAM_BRIDGE, (TEAM_GATEWAY,))
+    _ip("-n", name, "route", "replace", "local", SIMULATED, "dev", "lo")
     inside(name, _forward)
     inside(name, lambda: _ipv6(name))
     if reserved_ports:

@@ -28,6 +28,8 @@ PODS_OPEN = "pods-open"
 """The same network without that isolation."""
 TEAM = "team"
 """Another network, in a VLAN of its own."""
+SIMULATED_PORT = 10350
+"""Of simulated guests, at the addresses of `netns.SIMULATED`."""
 HOSTS = 3
 """ESXi hosts, DC0_C0_H0 and so on, of a size that only exists here: guests share what the machine has."""
 
@@ -38,6 +40,10 @@ class Template:
 
     name: str
     guest: str
+
+
+SIMULATED_TEMPLATE = Template("template-simulated", "simulated")
+"""Of guests that only pretend; `make up` makes no VirtualContainerHost of it, tests do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +91,7 @@ class Simulator:
                     *("--port-group", f"{PODS}={netns.POD_BRIDGE},isolated"),
                     *("--port-group", f"{PODS_OPEN}={netns.POD_BRIDGE},vlan=78"),
                     *("--port-group", f"{TEAM}={netns.TEAM_BRIDGE},vlan=79"),
-                    *("--cgroups", self.paths.namespace),
+                    *("--cgroups", self.paths.namespace, "--simulated", f"0.0.0.0:{SIMULATED_PORT}"),
                     *("--hosts", str(HOSTS), "--host-cpus", "64", "--host-memory-mb", str(128 << 10)),
                     *("--user", USER, "--password", self.password),
                     *(part for guest, image in self.images.items() for part in (f"--{guest}-image", str(image))),
