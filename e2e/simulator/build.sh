@@ -56,6 +56,8 @@ if [ ! -d "$copy" ]; then
 		"$(ours VirtualMachine ReconfigVMTask)" "$(ours VirtualMachine MarkAsTemplate)" \
 		"$(ours VirtualMachine MarkAsVirtualMachine)" "$(ours VirtualMachine RelocateVMTask)" \
 		's/clone\.MarkAsTemplate(&/clone.upstreamMarkAsTemplate(\&/' \
+		's/deepCopy(src, &dst)/dst = cloned(src)/' \
+		's/deepCopy(\(types.ArrayOfVirtualDevice{.*}\), &defaults)/defaults = cloned(\1)/' \
 		's/^\tfolderPutChild(ctx, f, vm)$/\tpublishVM(ctx, f, vm)/' \
 		"$(inside VirtualMachine upstreamReconfigVMTask 's/vm\.configure(/vm.reconfigure(/')" \
 		"$(inside VirtualMachine configureDevices 's/^\tdevices := .*/\tkeys, devices := vm.beforeEdits(spec)/')" \
