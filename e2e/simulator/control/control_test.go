@@ -150,3 +150,13 @@ func TestAccountsAreChanged(t *testing.T) {
 		t.Errorf("%d, %+v", status, ended)
 	}
 }
+
+func TestAScriptIsForGuestsThatAreThere(t *testing.T) {
+	e := start(t)
+	if got := e.ask(http.MethodPut, "/vms/vm-404/script", `{"lostMs":0}`, nil); got != http.StatusConflict {
+		t.Errorf("a script for no VM is answered with %d", got)
+	}
+	if got := e.ask(http.MethodPut, "/script", `{"startMs":5}`, nil); got != http.StatusNoContent {
+		t.Errorf("a script for all is answered with %d", got)
+	}
+}
