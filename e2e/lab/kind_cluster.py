@@ -69,11 +69,12 @@ class KindCluster:
 
     def _create(self) -> None:
         config = self.paths.state / "kind.json"
-        config.write_text(json.dumps(self._config()))
+        config.write_text(json.dumps(self.config()))
         self._kind("create", "cluster", "--name", self.paths.namespace, "--image", IMAGE, "--config", str(config),
                    "--kubeconfig", str(self.paths.kubeconfig), "--wait", "180s")  # fmt: skip
 
-    def _config(self) -> dict[str, object]:
+    def config(self) -> dict[str, object]:
+        """What kind is told, as its own API has it (v1alpha4)."""
         arguments = {
             "audit-policy-file": "/etc/kubernetes/audit/policy.yaml",
             "audit-log-path": "/var/log/lab/audit.log",
