@@ -18,7 +18,7 @@ _FOR_PODS = ("deployment.yaml", "poddisruptionbudget.yaml", "service-metrics.yam
 
 def install_kinds(paths: Paths) -> None:
     """Returns when the API server serves the kinds."""
-    _apply(paths, [text for source, text in _rendered(paths) if source == "crds.yaml"])
+    _apply(paths, [text for source, text in rendered(paths) if source == "crds.yaml"])
     kubectl.run(paths, "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
 
 
@@ -26,12 +26,12 @@ def install(paths: Paths) -> None:
     """Kinds, account, rights, and the rest that a process can do with."""
     kubectl.apply(paths, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     install_kinds(paths)
-    _apply(paths, [text for source, text in _rendered(paths) if source not in _FOR_PODS])
+    _apply(paths, [text for source, text in rendered(paths) if source not in _FOR_PODS])
 
 
 def settings(paths: Paths) -> dict[str, str]:
     """The variables that the chart gives the operator, but for those that only a Pod has."""
-    (deployment,) = (text for source, text in _rendered(paths) if source == "deployment.yaml")
+    (deployment,) = (text for source, text in rendered(paths) if source == "deployment.yaml")
     # kubectl reads the YAML: the laboratory itself has no more than Python's standard library.
     made = json.loads(kubectl.run(paths, "create", "--dry-run=client", "-o=json", "--filename=-", stdin=deployment))
     (container,) = made["spec"]["template"]["spec"]["containers"]
@@ -43,12 +43,12 @@ def write_kubeconfig(paths: Paths, place: Path, account: str = RELEASE) -> None:
     kubectl.write_kubeconfig(paths, place, NAMESPACE, account)
 
 
-def _rendered(paths: Paths) -> list[tuple[str, str]]:
+def rendered(paths: Paths, *flags: str) -> list[tuple[str, str]]:
     """Each object's text, with the file name of its template."""
     text = build.run(
         [
             *(str(build.helm(paths)), "template", RELEASE, str(paths.checkout / "charts" / RELEASE)),
-            *(f"--namespace={NAMESPACE}", f"--kube-version={build.KUBERNETES}", "--no-hooks"),
+            *(f"--namespace={NAMESPACE}", f"--kube-version={build.KUBERNETES}", "--no-hooks", *flags),
         ]
     )
     found = []

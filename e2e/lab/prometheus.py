@@ -2,7 +2,8 @@
 
 That one is built without discovery in Kubernetes. So it is told of the Nodes that there are when it starts, as the
 prometheus-operator makes Endpoints of them: InternalIP and port 10250, whatever else the Node says. Paths, labels and
-what is dropped are that chart's, and the operator has the labels that a ServiceMonitor gives.
+what is dropped are that chart's. Of the operator is scraped what our chart's ServiceMonitor says, as the
+prometheus-operator would make a job of it, and the rules are those of its PrometheusRule.
 """
 
 import json
@@ -17,10 +18,10 @@ from typing import Any
 
 import yaml
 
-from e2e.lab import kubectl, queries
+from e2e.lab import chart, kubectl
 from e2e.lab.paths import Paths
 from e2e.lab.state import State
-from e2e.lab.vch_operator import METRICS, NAMESPACE
+from e2e.lab.vch_operator import METRICS
 
 ADDRESS = "127.0.0.1:9090"
 """Inside the laboratory's network namespace."""
@@ -57,7 +58,9 @@ class Prometheus:
         token.chmod(0o600)
         nodes = json.loads(kubectl.run(self.paths, "get", "nodes", "--output=json"))["items"]
         config = folder / "prometheus.yaml"
-        config.write_text(yaml.safe_dump(configuration(nodes, token)))
+        rules = folder / "rules.yaml"
+        rules.write_text(yaml.safe_dump(_monitoring(self.paths, "PrometheusRule")["spec"]))
+        config.write_text(yaml.safe_dump(configuration(nodes, token, _operator(self.paths), rules)))
         self.state.start(
             "prometheus",
             [
@@ -105,8 +108,10 @@ class Prometheus:
             raise ValueError(f"{arguments}: {error.read().decode()}") from error
 
 
-def configuration(nodes: Sequence[dict[str, Any]], token: Path) -> dict[str, Any]:
-    """What is scraped, and the chart's rules."""
+def configuration(
+    nodes: Sequence[dict[str, Any]], token: Path, operator: dict[str, Any], rules: Path
+) -> dict[str, Any]:
+    """What is scraped, the operator's job among it, and which rules there are."""
     kubelets = [
         {
             "job_name": f"kubelet{path}",
@@ -121,15 +126,36 @@ def configuration(nodes: Sequence[dict[str, Any]], token: Path) -> dict[str, Any
         }
         for path in KUBELET_PATHS
     ]
-    operator = {
-        "job_name": "operator",
-        "static_configs": [{"targets": [METRICS], "labels": _of_a_service(NAMESPACE, "virtual-kubelet-vch")}],
-    }
     return {
         "global": {"scrape_interval": _INTERVAL, "scrape_timeout": _TIMEOUT, "evaluation_interval": _INTERVAL},
-        "rule_files": [str(path) for path in queries.RULES],
+        "rule_files": [str(rules)],
         "scrape_configs": [*kubelets, operator, {"job_name": "prometheus", "static_configs": [{"targets": [ADDRESS]}]}],
     }
+
+
+def _operator(paths: Paths) -> dict[str, Any]:
+    """The job of the chart's ServiceMonitor; the Service that it selects would lead to the address that is scraped."""
+    monitor, service = _monitoring(paths, "ServiceMonitor"), _monitoring(paths, "Service")
+    (endpoint,) = monitor["spec"]["endpoints"]
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert endpoint["port"] in {port["name"] for port in service["spec"]["ports"]}
+    known = {"interval": "scrape_interval", "scrapeTimeout": "scrape_timeout", "path": "metrics_path"}
+    assert endpoint.keys() <= {"port", *known}, "what else it says would have to be made part of the job"
+    labels = _of_a_service(service["metadata"]["namespace"], service["metadata"]["name"])
+    return {
+        "job_name": "operator",
+        "static_configs": [{"targets": [METRICS], "labels": {**labels, "endpoint": endpoint["port"]}}],
+        **{ours: endpoint[theirs] for theirs, ours in known.items() if theirs in endpoint},
+    }
+
+
+def _monitoring(paths: Paths, kind: str) -> dict[str, Any]:
+    """The one object of that kind that the chart makes where monitoring is wanted."""
+    wanted = ("metrics.serviceMonitor", "prometheusRule")
+    flags = [f"--set={each}.enabled=true,{each}.renderMode=alwaysRender" for each in wanted]
+    made = (yaml.safe_load(text) for _, text in chart.rendered(paths, *flags))
+    (found,) = (each for each in made if each and each["kind"] == kind)
+    return dict(found)
 
 
 def _kubelet(node: dict[str, Any]) -> dict[str, Any]:
