@@ -6,6 +6,7 @@ that no other right would have allowed. With what runs before, this test makes t
 
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -130,9 +131,8 @@ def _work(lab: RunningLab, kube: Kube, vch: OwnVCH) -> None:
         what="a second failure of the probe",
     )
     assert unhealthy["involvedObject"]["name"] == "worker"
-    assert (
-        KubeletAPI(_address(kube, vch.name)).ask("GET", "/pods", kube.text("create", "token", "default").strip()) == 403
-    )
+    token = kube.text("create", "token", "default").strip()
+    assert _asked(KubeletAPI(_address(kube, vch.name)), token) == 403
     kube.apply(make_pod("short", lab.node("native")))
     kube.until("pod", "short", ready, timeout=START)
     kube.delete("pod", "short")
@@ -144,6 +144,18 @@ def _work(lab: RunningLab, kube: Kube, vch: OwnVCH) -> None:
     lab.start_operator()
     vch.ready(timeout=60)
     vch.delete()
+
+
+def _asked(node: KubeletAPI, token: str) -> int:
+    """As soon as the node's Service leads there: kube-proxy takes half a minute to start, and tells nobody."""
+    deadline = time.monotonic() + START
+    while True:
+        try:
+            return node.ask("GET", "/pods", token)
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
 
 
 def _address(kube: Kube, node: str) -> str:

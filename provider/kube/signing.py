@@ -9,6 +9,8 @@ answered, a day for the rest.
 import asyncio
 import base64
 import binascii
+import contextlib
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from typing import NoReturn
 
@@ -77,7 +79,8 @@ class Signing:
                 found = await self._client.request("PUT", target, body=approved)
             except errors.KubeConflict:
                 # Somebody else has written to it.
-                found = await self._client.request("GET", path(_API, _PLURAL, name=name), headers=self._as_node)
+                async with contextlib.aclosing(self._states(name)) as states:
+                    found = await anext(states)
 
     def _is_ours(self, found: KubeObject, asked: str) -> None:
         """It is vouched for what is stored, not for what was sent. Raises CertificateRefused."""
@@ -93,25 +96,22 @@ class Signing:
             _refused(name, denied)
 
     async def _signed(self, name: str) -> bytes:
-        query = {"fieldSelector": f"metadata.name={name}"}
+        async with contextlib.aclosing(self._states(name)) as states:
+            while (chain := _chain(await anext(states))) is None:
+                pass
+        return chain
+
+    async def _states(self, name: str) -> AsyncGenerator[KubeObject, None]:
+        """The request as it is now, then whenever it changes, without end. Raises CertificateRefused, KubeError."""
+        # Without a version a watch begins with what there is: no list is needed, nor the right to one.
+        query = {"fieldSelector": f"metadata.name={name}", "watch": "true", "timeoutSeconds": _WATCH_SECONDS}
         while True:
-            listed = await self._client.request("GET", path(_API, _PLURAL), query=query, headers=self._as_node)
-            for item in listed.get("items") or ():
-                if (chain := _chain(item)) is not None:
-                    return chain
-            watch = {
-                **query,
-                "watch": "true",
-                "resourceVersion": listed["metadata"]["resourceVersion"],
-                "timeoutSeconds": _WATCH_SECONDS,
-            }
-            async for event in self._client.stream(path(_API, _PLURAL), query=watch, headers=self._as_node):
+            async for event in self._client.stream(path(_API, _PLURAL), query=query, headers=self._as_node):
                 if event.get("type") == "ERROR":
                     break
                 if event.get("type") == "DELETED":
                     raise errors.CertificateRefused(f"the CertificateSigningRequest {name} was deleted")
-                if (chain := _chain(event["object"])) is not None:
-                    return chain
+                yield event["object"]
 
 
 def _chain(found: KubeObject) -> bytes | None:

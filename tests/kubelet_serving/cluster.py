@@ -120,8 +120,6 @@ class FakeCluster:
             self.change(REQUESTS, "csr-1", {"metadata": {"name": "csr-1"}, "spec": {**body["spec"], **user}})
         elif method == "PUT":
             self.change(REQUESTS, "csr-1", body)
-        elif segments[-1] == REQUESTS:
-            return {"items": [self.objects[REQUESTS, "csr-1"]], "metadata": {"resourceVersion": "1"}}
         return copy.deepcopy(self.objects[REQUESTS, "csr-1"])
 
     def _signed(self) -> dict:
