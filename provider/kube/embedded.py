@@ -15,8 +15,10 @@ _CONNECT_SECONDS = 10
 
 
 def settings() -> kopf.OperatorSettings:
-    """What all our operators have in common: nothing is posted as events, silent watches do not stay unnoticed."""
+    """What all our operators have in common: nothing is posted as events, silent watches do not stay unnoticed, and the
+    end of one is not the process': kopf would send SIGKILL ten minutes after it."""
     made = kopf.OperatorSettings()
+    made.process.ultimate_exiting_timeout = None
     made.posting.enabled = False
     made.watching.server_timeout = _WATCH_SECONDS
     made.watching.client_timeout = _WATCH_SECONDS + 30

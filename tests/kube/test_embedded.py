@@ -6,6 +6,7 @@ from typing import Any
 
 import kopf
 import pytest
+from kopf._core.reactor import running
 from kubernetes.aio import client
 
 from provider.kube import embedded
@@ -21,15 +22,26 @@ async def test_the_end_of_an_operator_touches_nobody_elses_tasks(monkeypatch: py
 
     monkeypatch.setattr(kopf, "spawn_tasks", spawn_tasks)
     started = asyncio.Event()
-    running = asyncio.create_task(
+    operator = asyncio.create_task(
         embedded.run(kopf.OperatorRegistry(), embedded.settings(), client.Configuration(), started.set)
     )
     await started.wait()
     younger = asyncio.create_task(asyncio.Event().wait())
     await asyncio.sleep(0)
-    running.cancel()
+    operator.cancel()
     with contextlib.suppress(asyncio.CancelledError):
-        await running
+        await operator
     assert own[0].cancelled()
     assert not younger.done()
     younger.cancel()
+
+
+async def test_the_process_outlives_the_end_of_an_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """kopf has SIGKILL sent some time after an operator was cancelled, unless it is told not to."""
+    later: list[object] = []
+    monkeypatch.setattr(asyncio.get_running_loop(), "call_later", lambda *call: later.append(call))
+    ending = asyncio.create_task(running.ultimate_termination(settings=embedded.settings(), stop_flag=None))
+    await asyncio.sleep(0)
+    ending.cancel()
+    await ending
+    assert later == []
