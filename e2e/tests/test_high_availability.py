@@ -23,6 +23,8 @@ from e2e.tests.replicas import Replicas
 from e2e.tests.running_lab import RunningLab
 from e2e.tests.virtual_machines import VirtualMachines
 
+pytestmark = pytest.mark.quiet  # how long a take-over lasts is a figure, and a Lease may run out on a busy machine
+
 SECOND = replace(
     HOSTS["native"],
     name="vch-second",

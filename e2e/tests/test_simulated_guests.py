@@ -30,7 +30,7 @@ def test_fifty_pods_run_are_adopted_and_go(kube: Kube, lab: RunningLab, vms: Vir
     before = {pod["metadata"]["name"]: pod for pod in kube.objects("pods")}
     assert len({pod["status"]["podIP"] for pod in before.values()}) == PODS
     assert "simulated container main started" in kube.text("logs", "many-7")
-    machines = {vm["id"] for vm in vms.all()}
+    machines = _machines(vms, made)
 
     lab.kill_operator()
     lab.start_operator()
@@ -41,7 +41,7 @@ def test_fifty_pods_run_are_adopted_and_go(kube: Kube, lab: RunningLab, vms: Vir
     for name in names:
         assert after[name]["status"]["containerStatuses"] == before[name]["status"]["containerStatuses"]
         assert after[name]["status"]["conditions"] == before[name]["status"]["conditions"]
-    assert machines <= {vm["id"] for vm in vms.all()}
+    assert _machines(vms, made) == machines
 
     kube.run("delete", "pods", "--all", "--wait=false")
     for pod in made:
@@ -81,6 +81,11 @@ def test_a_pod_whose_guest_is_lost_is_deleted_all_the_same(kube: Kube, vms: Virt
     kube.delete("pod", "lost")
     kube.gone("pod", "lost", timeout=START)
     vms.gone(pod["metadata"]["uid"], timeout=60)
+
+
+def _machines(vms: VirtualMachines, pods: list[KubeObject]) -> set[str]:
+    """The VMs of these Pods."""
+    return {vm["id"] for pod in pods for vm in vms.of(pod["metadata"]["uid"])}
 
 
 def _logs_again(kube: Kube, name: str) -> str:
