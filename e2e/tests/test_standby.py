@@ -164,6 +164,7 @@ def test_outdated_standby_clones_are_destroyed(reserve: Reserve) -> None:
         catalog.parent(kube, host.name, host.image, host.image)
 
 
+@pytest.mark.quiet
 @pytest.mark.parametrize(("guest", "pods"), [("native", 10), ("qemu", 5)])
 def test_bind_to_running_pulled_preloaded_and_standby(
     kube: Kube, vms: VirtualMachines, figures: Figures, guest: str, pods: int
