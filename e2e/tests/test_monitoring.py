@@ -92,7 +92,14 @@ def _deadline(
             refused(module_kube, prometheus, node, f"refused-{number}")
         end(module_kube, prometheus, node, "busy-0")
         end(module_kube, prometheus, node, "busy-1")
-        before = total(prometheus, f'vch_parent_provision_duration_seconds_count{{vch="{node}"}}')
+        provisioned = f'vch_parent_provision_duration_seconds_count{{vch="{node}"}}'
+        if not total(prometheus, provisioned):
+            # An operator that was started a moment ago: what is first seen as 1 has no increase.
+            first = catalog.image("watched-first", fork={"from": base})
+            offer = {"images": [base, "watched-first"], "classes": [base]}
+            with catalog.offered(module_kube, node, [first], template=offer):
+                seen(prometheus, f"sum({provisioned}) > 0", START)
+        before = total(prometheus, provisioned)
         with catalog.offered(module_kube, node, [fork], template=template), streaming(module_kube, "busy-2"):
             catalog.parent(module_kube, node, "watched-fork", base)
             seen(prometheus, f'sum(vch_parent_provision_duration_seconds_count{{vch="{node}"}}) > {before}', START)
