@@ -85,6 +85,13 @@ class Kube:
         items: list[KubeObject] = json.loads(self.text("get", kind, "-o", "json", *arguments))["items"]
         return items
 
+    def node_address(self, node: str) -> str:
+        """A Node's InternalIP: where its kubelet API is dialled."""
+        found = self.get("node", node)
+        assert found is not None, f"node {node}"
+        (address,) = [each["address"] for each in found["status"]["addresses"] if each["type"] == "InternalIP"]
+        return str(address)
+
     def pod(self, name: str) -> KubeObject:
         found = self.get("pod", name)
         assert found is not None, f"Pod {name} is not there"

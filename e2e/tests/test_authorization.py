@@ -35,10 +35,7 @@ class KubeletAPI:
 
 @pytest.fixture(name="api", scope="module")
 def _api(module_kube: Kube, node: str) -> KubeletAPI:
-    seen = module_kube.get("node", node)
-    assert seen is not None
-    (address,) = [a["address"] for a in seen["status"]["addresses"] if a["type"] == "InternalIP"]
-    return KubeletAPI(address)
+    return KubeletAPI(module_kube.node_address(node))
 
 
 @pytest.fixture(name="target", scope="module")

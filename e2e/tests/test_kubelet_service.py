@@ -44,13 +44,6 @@ def system(kube: Kube, kind: str, name: str = SERVICE) -> KubeObject:
     return found
 
 
-def node_address(kube: Kube, node: str = NAME) -> str:
-    found = kube.get("node", node)
-    assert found is not None
-    (address,) = [each["address"] for each in found["status"]["addresses"] if each["type"] == "InternalIP"]
-    return str(address)
-
-
 def endpoint(kube: Kube) -> str:
     """Where the Service leads to now."""
     (found,) = system(kube, "endpointslice")["endpoints"]
@@ -83,7 +76,7 @@ def until_reached(lab: RunningLab, address: str, *, timeout: float = 30) -> x509
 
 def test_the_nodes_address_is_its_services(vch: OwnVCH) -> None:
     service = system(vch.kube, "service")
-    assert node_address(vch.kube) == service["spec"]["clusterIP"]
+    assert vch.kube.node_address(NAME) == service["spec"]["clusterIP"]
     assert endpoint(vch.kube) == POD_IPS["operator"]
     assert "selector" not in service["spec"]
     said = vch.until("KubeletServing", "True", "Serving", says=f"https://{service['spec']['clusterIP']}:{PORT}")
@@ -91,7 +84,7 @@ def test_the_nodes_address_is_its_services(vch: OwnVCH) -> None:
 
 
 def test_its_certificate_is_the_clusters(vch: OwnVCH, lab: RunningLab) -> None:
-    address = node_address(vch.kube)
+    address = vch.kube.node_address(NAME)
     certificate = shown_certificate(lab, address)
     (name,) = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     assert name.value == f"system:node:{NAME}"
@@ -112,7 +105,7 @@ def test_logs_and_exec_go_through_the_api_server(vch: OwnVCH) -> None:
 
 
 def test_a_pod_does_not_reach_its_nodes_kubelet_api(vch: OwnVCH) -> None:
-    address = node_address(vch.kube)
+    address = vch.kube.node_address(NAME)
     with socket.create_connection((address, PORT), timeout=10):
         pass  # it is there
     opened = Seat(vch.kube, "talker").run(f"timeout 5 nc {address} {PORT} </dev/null && echo open", check=False)
@@ -126,7 +119,7 @@ def test_one_replica_serves_several_such_nodes(vch: OwnVCH, lab: RunningLab) -> 
     other.create(parents={"prewarm": False})
     try:
         other.until("KubeletServing", "True", "Serving")
-        addresses = [node_address(vch.kube), node_address(vch.kube, other.name)]
+        addresses = [vch.kube.node_address(NAME), vch.kube.node_address(other.name)]
         names = [until_reached(lab, address).subject.rfc4514_string() for address in addresses]
         assert [f"system:node:{each.name}" in name for each, name in zip((vch, other), names, strict=True)] == [
             True
@@ -137,7 +130,7 @@ def test_one_replica_serves_several_such_nodes(vch: OwnVCH, lab: RunningLab) -> 
 
 
 def test_what_is_deleted_or_changed_is_put_right(vch: OwnVCH, lab: RunningLab) -> None:
-    kube, address = vch.kube.within(NAMESPACE), node_address(vch.kube)
+    kube, address = vch.kube.within(NAMESPACE), vch.kube.node_address(NAME)
     before = system(vch.kube, "service")["metadata"]["uid"]
     kube.delete("service", SERVICE)
     kube.until("service", SERVICE, lambda found: bool(found["metadata"]["uid"] != before), timeout=30)
@@ -151,7 +144,7 @@ def test_what_is_deleted_or_changed_is_put_right(vch: OwnVCH, lab: RunningLab) -
 
 
 def test_another_replica_takes_it_over_and_the_address_stays(vch: OwnVCH, lab: RunningLab) -> None:
-    kube, address = vch.kube, node_address(vch.kube)
+    kube, address = vch.kube, vch.kube.node_address(NAME)
     with replicas.two(lab, kube) as running:
         running.until_held_by({"left", "right"}, (NAME,), timeout=TAKEOVER)
         place = running.place_of(NAME)
@@ -160,7 +153,7 @@ def test_another_replica_takes_it_over_and_the_address_stays(vch: OwnVCH, lab: R
         running.kill(place)
         running.until_held_by({other}, (NAME,), timeout=TAKEOVER + 5)
         second = _serves(lab, kube, other)
-        assert node_address(kube) == address
+        assert kube.node_address(NAME) == address
         assert first.public_key() != second.public_key(), "a key never leaves its process"
 
 
@@ -170,7 +163,7 @@ def _serves(lab: RunningLab, kube: Kube, place: str) -> x509.Certificate:
     kube.within(NAMESPACE).until(
         "endpointslice", SERVICE, lambda found: bool(found["endpoints"][0]["addresses"] == [own]), timeout=START
     )
-    certificate = until_reached(lab, node_address(kube))
+    certificate = until_reached(lab, kube.node_address(NAME))
     assert kube.text("logs", "talker") == "spoken\n"
     assert kube.text("exec", "talker", "--", "echo", "here") == "here\n"
     return certificate

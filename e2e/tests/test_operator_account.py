@@ -132,7 +132,7 @@ def _work(lab: RunningLab, kube: Kube, vch: OwnVCH) -> None:
     )
     assert unhealthy["involvedObject"]["name"] == "worker"
     token = kube.text("create", "token", "default").strip()
-    assert _asked(KubeletAPI(_address(kube, vch.name)), token) == 403
+    assert _asked(KubeletAPI(kube.node_address(vch.name)), token) == 403
     kube.apply(make_pod("short", lab.node("native")))
     kube.until("pod", "short", ready, timeout=START)
     kube.delete("pod", "short")
@@ -156,13 +156,6 @@ def _asked(node: KubeletAPI, token: str) -> int:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.5)
-
-
-def _address(kube: Kube, node: str) -> str:
-    found = kube.get("node", node)
-    assert found is not None
-    (address,) = (each["address"] for each in found["status"]["addresses"] if each["type"] == "InternalIP")
-    return str(address)
 
 
 def _may(lab: RunningLab, right: Right) -> str:
